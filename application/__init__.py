@@ -1,0 +1,1 @@
+"""What can be done: commands, queries, projections, processes, and the ports that they need."""

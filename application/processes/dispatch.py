@@ -1,0 +1,348 @@
+"""The dispatcher: brings tasks that are ready and agents that wait together.
+
+Agents pull, so work is bound to an agent as late as possible. Of the agents that wait and can do
+the best ranked task, the router picks one; the whole decision goes into `task.assigned`. What may
+run twice: a task whose lease expired while its worker still worked. What cannot happen twice: an
+accepted report of one attempt.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from application.commands.agents import BringOnline
+from application.commands.tasks import AssignTask, Grant, ReportReleased
+from application.cursor import Cursor
+from application.follower import Page
+from application.ports import Clock
+from application.processes import origin_of
+from application.processes.floor import Floor, KnownAgent, OpenTask
+from application.receipt import Receipt
+from application.workforce import Attempt, GrantedLease, HeartbeatAnswer, LeaseAnswer
+from application.writer import Commands
+from domain.agent import Standing
+from domain.capability import can_do
+from domain.errors import AgentRetired, AggregateNotFound, ControlPlaneError, Unavailable
+from domain.routing import Decision, Policy, Reading, decide
+from domain.task import Task
+
+ASSIGNMENTS_MAX = 256
+"""Assignments decided in one turn; they are committed together."""
+AWAY_PAUSE_SECONDS = 0.2
+
+log = structlog.get_logger("dispatch")
+
+
+@dataclass(slots=True, eq=False)
+class LeaseRequest:
+    """An agent waits for up to `slots` leases."""
+
+    agent_id: UUID
+    slots: int
+    answered: "asyncio.Future[None]"
+    granted: list[GrantedLease] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What agents are told and held to."""
+
+    lease: timedelta
+    heartbeat_seconds: float
+
+
+class Dispatcher:
+    """Implements `application.workforce.Workforce` over the floor. For one event loop."""
+
+    def __init__(
+        self,
+        floor: Floor,
+        commands: Commands,
+        clock: Clock,
+        *,
+        terms: Terms,
+        policy: Policy,
+        epoch: int,
+        open_task: Callable[[UUID], Awaitable[OpenTask | None]],
+    ) -> None:
+        self.floor = floor
+        self._commands = commands
+        self._clock = clock
+        self._terms = terms
+        self._policy = policy
+        self._epoch = epoch
+        self._open_task = open_task
+        self._requests: dict[UUID, list[LeaseRequest]] = {}
+        self._changed = asyncio.Event()
+        self._giving_back: set[asyncio.Future[list[Receipt | ControlPlaneError]]] = set()
+
+    async def handle(self, page: Page) -> None:
+        """Fold a page of the log, and look again at what can be assigned."""
+        for record, event in page:
+            if isinstance(event, Task.Retried) and record.aggregate_id not in self.floor.tasks:
+                await self._reopen(record.aggregate_id)
+            else:
+                self.floor.apply(record, event)
+        self._announce_cancels()
+        self._changed.set()
+
+    async def _reopen(self, task_id: UUID) -> None:
+        """A task that had ended, and was forgotten, begins again."""
+        task = await self._open_task(task_id)
+        if task is not None:
+            self.floor.open(task, now=self._clock())
+
+    async def run(self) -> None:
+        """Assign for ever."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while chosen := self._choose():
+                if not await self._assign(chosen):
+                    await asyncio.sleep(AWAY_PAUSE_SECONDS)
+
+    async def heartbeat(
+        self,
+        tenant: str,
+        agent_id: UUID,
+        *,
+        cpu: float | None,
+        memory: float | None,
+        queue: int,
+        running: Sequence[Attempt],
+    ) -> HeartbeatAnswer:
+        """The agent lives; renew the leases it names. Raises AggregateNotFound, AgentRetired."""
+        agent = self._agent(tenant, agent_id)
+        agent.cpu, agent.memory, agent.queue = cpu, memory, queue
+        await self._heard_of(agent)
+        named = {one.task_id: one.attempt for one in running}
+        cancel, lost = [], []
+        now = self._clock()
+        for task_id, attempt in named.items():
+            lease = agent.held.get(task_id)
+            if lease is not None and lease.attempt == attempt:
+                agent.held[task_id] = lease.renewed(now, self._terms.lease)
+            elif agent.cancels.get(task_id) == attempt:
+                cancel.append(Attempt(task_id=task_id, attempt=attempt))
+            else:
+                lost.append(Attempt(task_id=task_id, attempt=attempt))
+        for task_id in agent.cancels.keys() - named.keys():
+            # It has stopped, or never knew of it.
+            if task_id in agent.told:
+                del agent.cancels[task_id]
+                agent.told.discard(task_id)
+        agent.told.update(one.task_id for one in cancel)
+        return HeartbeatAnswer(
+            state=agent.state,
+            cancel=cancel,
+            lost=lost,
+            lease_seconds=self._terms.lease.total_seconds(),
+            heartbeat_seconds=self._terms.heartbeat_seconds,
+        )
+
+    async def lease(
+        self, tenant: str, agent_id: UUID, *, slots: int, wait_seconds: float
+    ) -> LeaseAnswer:
+        """Up to `slots` leases, as soon as there is one. Raises AggregateNotFound, AgentRetired.
+
+        Cancelling the call withdraws the request, and gives back what was granted meanwhile.
+        """
+        agent = self._agent(tenant, agent_id)
+        await self._heard_of(agent)
+        request = LeaseRequest(agent_id, slots, asyncio.get_running_loop().create_future())
+        if not self._untold(agent):
+            self._requests.setdefault(agent_id, []).append(request)
+            self._changed.set()
+            try:
+                async with asyncio.timeout(wait_seconds or 0.001):
+                    await request.answered
+            except TimeoutError:
+                log.debug("nothing_to_lease", agent_id=str(agent_id))
+            except asyncio.CancelledError:
+                self._give_back(request.agent_id, [lease.grant for lease in request.granted])
+                raise
+            finally:
+                self._withdraw(request)
+        cancel = [Attempt(task_id=t, attempt=agent.cancels[t]) for t in self._untold(agent)]
+        agent.told.update(one.task_id for one in cancel)
+        return LeaseAnswer(leases=request.granted, cancel=cancel, state=agent.state)
+
+    def release_all(self) -> None:
+        """Answer everybody who waits, with what there is."""
+        for request in [one for requests in self._requests.values() for one in requests]:
+            _answer(request)
+
+    def _agent(self, tenant: str, agent_id: UUID) -> KnownAgent:
+        agent = self.floor.agents.get(agent_id)
+        if agent is None or agent.tenant != tenant:
+            raise AggregateNotFound("agent", agent_id)
+        if agent.standing is Standing.RETIRED:
+            raise AgentRetired(agent_id)
+        return agent
+
+    async def _heard_of(self, agent: KnownAgent) -> None:
+        agent.last_heard_at = self._clock()
+        if not agent.online:
+            origin = origin_of("presence", agent.tenant, causation_id=None)
+            await self._commands.execute(BringOnline(origin=origin, agent_id=agent.agent_id))
+            agent.online = True
+
+    def _untold(self, agent: KnownAgent) -> set[UUID]:
+        return agent.cancels.keys() - agent.told
+
+    def _announce_cancels(self) -> None:
+        for agent_id, requests in self._requests.items():
+            agent = self.floor.agents.get(agent_id)
+            if agent is not None and self._untold(agent):
+                for request in requests:
+                    _answer(request)
+
+    def _withdraw(self, request: LeaseRequest) -> None:
+        requests = self._requests.get(request.agent_id, [])
+        if request in requests:
+            requests.remove(request)
+        if not requests:
+            self._requests.pop(request.agent_id, None)
+
+    # Choosing: pure, on what is known now.
+
+    def _choose(self) -> list[tuple[OpenTask, Decision, LeaseRequest]]:
+        """The best ranked tasks for the agents that wait, with the decisions that led there."""
+        free = self._free_slots()
+        lines = {
+            line: [a for a in free if a.tenant == line[0] and can_do(a.capabilities, line[1])]
+            for line in (self.floor.ready.lines() if free else ())
+        }
+        chosen: list[tuple[OpenTask, Decision, LeaseRequest]] = []
+        while len(chosen) < ASSIGNMENTS_MAX:
+            open_lines = [line for line, agents in lines.items() if any(free[a] for a in agents)]
+            best = self.floor.ready.take_best(open_lines)
+            if best is None:
+                break
+            line, task_id = best
+            candidates = [agent for agent in lines[line] if free[agent]]
+            decision = decide(
+                self._policy,
+                [self._reading(agent, chosen) for agent in candidates],
+                seed=secrets.randbits(32),
+            )
+            winner = self.floor.agents[decision.winner]
+            request = free[winner].pop()
+            chosen.append((self.floor.tasks[task_id], decision, request))
+        return chosen
+
+    def _free_slots(self) -> "dict[KnownAgent, list[LeaseRequest]]":
+        """For each agent that waits and may take work, the request behind each slot it can fill."""
+        free = {}
+        for agent_id, requests in self._requests.items():
+            agent = self.floor.agents.get(agent_id)
+            if agent is None or agent.standing is not Standing.ACTIVE:
+                continue
+            wanted = [
+                request
+                for request in requests
+                if not request.answered.done()
+                for _ in range(request.slots - len(request.granted))
+            ]
+            places = wanted[: max(agent.slots - len(agent.held), 0)]
+            if places:
+                free[agent] = places
+        return free
+
+    def _reading(
+        self, agent: KnownAgent, chosen: Sequence[tuple[OpenTask, Decision, LeaseRequest]]
+    ) -> Reading:
+        being_assigned = sum(1 for _, decision, _ in chosen if decision.winner == agent.agent_id)
+        return Reading(
+            agent_id=agent.agent_id,
+            cpu=agent.cpu,
+            memory=agent.memory,
+            queue=max(len(agent.held) + being_assigned, agent.queue),
+            slots=agent.slots,
+        )
+
+    # Assigning: the decisions become events, then leases.
+
+    async def _assign(self, chosen: Sequence[tuple[OpenTask, Decision, LeaseRequest]]) -> bool:
+        """Commit the decisions and hand out the leases; False when the database was away."""
+        outcomes = await self._commands.execute_many(
+            [
+                AssignTask(
+                    origin=origin_of(
+                        "dispatch",
+                        task.tenant,
+                        causation_id=str(Cursor(self._epoch, task.position)),
+                    ),
+                    task_id=task.task_id,
+                    decision=decision,
+                    lease=self._terms.lease,
+                )
+                for task, decision, _ in chosen
+            ]
+        )
+        available = True
+        now = self._clock()
+        for (task, decision, request), outcome in zip(chosen, outcomes, strict=True):
+            if isinstance(outcome, Receipt):
+                self._grant(task, decision, request, outcome, now + self._terms.lease)
+            else:
+                available = available and not isinstance(outcome, Unavailable)
+                self._not_assigned(task, outcome, now)
+        return available
+
+    def _grant(
+        self,
+        task: OpenTask,
+        decision: Decision,
+        request: LeaseRequest,
+        receipt: Receipt,
+        expires_at: datetime,
+    ) -> None:
+        grant = receipt.grant
+        self.floor.hold(task, decision.winner, grant.attempt, expires_at)
+        if request not in self._requests.get(request.agent_id, []):
+            # Its wait was over while this was being committed: nobody would ever work on it.
+            self._give_back(request.agent_id, [grant])
+            return
+        request.granted.append(GrantedLease(grant=grant, expires_at=expires_at))
+        _answer(request)
+
+    def _give_back(self, agent_id: UUID, grants: Sequence[Grant]) -> None:
+        """Queue again at once what was leased to somebody who does not know of it."""
+        if not grants:
+            return
+        tenant = self.floor.agents[agent_id].tenant
+        commands = [
+            ReportReleased(
+                origin=origin_of("dispatch", tenant, causation_id=None),
+                task_id=grant.task_id,
+                agent_id=agent_id,
+                attempt=grant.attempt,
+            )
+            for grant in grants
+        ]
+        giving = asyncio.ensure_future(self._commands.execute_many(commands))
+        self._giving_back.add(giving)
+        giving.add_done_callback(self._giving_back.discard)
+
+    def _not_assigned(self, task: OpenTask, error: ControlPlaneError, now: datetime) -> None:
+        if isinstance(error, Unavailable):
+            self.floor.ready.put(
+                task.task_id,
+                task.requirements,
+                priority=task.priority,
+                queued_at=task.queued_at or now,
+            )
+        else:
+            # Somebody was faster, as with a cancellation; the log tells what the task is now.
+            log.info("not_assigned", task_id=str(task.task_id), code=error.code)
+
+
+def _answer(request: LeaseRequest) -> None:
+    if not request.answered.done():
+        request.answered.set_result(None)

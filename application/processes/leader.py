@@ -1,0 +1,261 @@
+"""The one process that projects, dispatches and sweeps; another takes over when it dies."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from application.follower import FOLLOWED, LogFollower
+from application.ports import Clock, EventLog, Vitals
+from application.processes.dispatch import Dispatcher, Terms
+from application.processes.floor import Floor, KnownAgent, OpenTask
+from application.processes.sweep import Sweep
+from application.projections.runner import ProjectionThread, Projector
+from application.watermarks import LOG, Watermarks
+from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer
+from application.writer import Commands
+from domain.errors import AggregateNotFound, DatabaseUnavailable, OnStandby
+from domain.routing import Policy
+
+LOCK_CHECK_SECONDS = 1.0
+VITALS_SECONDS = 1.0
+CATCH_UP_SECONDS = 2.0
+
+AnswerT = TypeVar("AnswerT")
+
+log = structlog.get_logger("leader")
+
+
+class LeaderLock(Protocol):
+    """A lock that one process holds, and loses with its connection to PostgreSQL."""
+
+    def acquire(self) -> bool:
+        """Whether this process holds it now. Raises DatabaseUnavailable."""
+
+    def held(self) -> bool:
+        """Whether it is still held."""
+
+    def release(self) -> None:
+        """Give it up."""
+
+
+class FloorSource(Protocol):
+    """What a dispatcher begins with, and where the vitals it hears go."""
+
+    async def open_tasks(self) -> tuple[int, list[OpenTask]]:
+        """Tasks that have not ended, with the checkpoint they are true of. Raises
+        DatabaseUnavailable."""
+
+    async def open_task(self, task_id: UUID) -> OpenTask | None:
+        """One of them. Raises DatabaseUnavailable."""
+
+    async def known_agents(self, now: datetime) -> tuple[int, list[KnownAgent]]:
+        """All agents, with a checkpoint they are no older than. Raises DatabaseUnavailable."""
+
+    async def put_vitals(self, vitals: Sequence[Vitals]) -> None:
+        """Keep the newest readings. Raises DatabaseUnavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that dispatching follows."""
+
+    lease: timedelta
+    heartbeat_seconds: float
+    offline: timedelta
+    ageing_seconds: float
+    policy: Policy
+
+
+class Leader:
+    """Implements `application.workforce.Workforce` while it leads; on standby it refuses with
+    OnStandby."""
+
+    def __init__(
+        self,
+        *,
+        lock: LeaderLock,
+        event_log: EventLog,
+        source: FloorSource,
+        projectors: Sequence[Projector],
+        commands: Commands,
+        clock: Clock,
+        watermarks: Watermarks,
+        rules: Rules,
+    ) -> None:
+        self.threads: list[ProjectionThread] = []
+        self.dispatcher: Dispatcher | None = None
+        self._lock = lock
+        self._log = event_log
+        self._source = source
+        self._projectors = projectors
+        self._commands = commands
+        self._clock = clock
+        self._watermarks = watermarks
+        self._rules = rules
+        self._follower: LogFollower | None = None
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process dispatches now."""
+        return self.dispatcher is not None
+
+    def wake(self) -> None:
+        """Something was committed. From any thread."""
+        for thread in self.threads:
+            thread.wake()
+
+    async def run(self) -> None:
+        """Lead whenever the lock can be had, until cancelled."""
+        try:
+            while True:
+                with suppress(DatabaseUnavailable):
+                    if await asyncio.to_thread(self._lock.acquire):
+                        await self._lead()
+                await asyncio.sleep(LOCK_CHECK_SECONDS / 2)
+        finally:
+            self._lock.release()
+
+    async def heartbeat(
+        self,
+        tenant: str,
+        agent_id: UUID,
+        *,
+        cpu: float | None,
+        memory: float | None,
+        queue: int,
+        running: Sequence[Attempt],
+    ) -> HeartbeatAnswer:
+        """See Workforce. Raises AggregateNotFound, AgentRetired, OnStandby."""
+        return await self._ask(
+            lambda dispatcher: dispatcher.heartbeat(
+                tenant, agent_id, cpu=cpu, memory=memory, queue=queue, running=running
+            )
+        )
+
+    async def lease(
+        self, tenant: str, agent_id: UUID, *, slots: int, wait_seconds: float
+    ) -> LeaseAnswer:
+        """See Workforce. Raises AggregateNotFound, AgentRetired, OnStandby."""
+        return await self._ask(
+            lambda dispatcher: dispatcher.lease(
+                tenant, agent_id, slots=slots, wait_seconds=wait_seconds
+            )
+        )
+
+    async def _ask(self, ask: Callable[[Dispatcher], Awaitable[AnswerT]]) -> AnswerT:
+        if self.dispatcher is None:
+            raise OnStandby("Another process dispatches at the moment.")
+        try:
+            return await ask(self.dispatcher)
+        except AggregateNotFound:
+            # An agent that was registered this very moment may not have come round the log yet.
+            if not await self._caught_up():
+                raise
+        return await ask(self.dispatcher)
+
+    async def _caught_up(self) -> bool:
+        """Wait until the floor knows all that was committed here; False when it did before."""
+        head = self._watermarks.position(LOG)
+        if self._watermarks.position(FOLLOWED) >= head:
+            return False
+        return await self._watermarks.reached(FOLLOWED, head, timeout_seconds=CATCH_UP_SECONDS)
+
+    async def _lead(self) -> None:
+        log.info("leading")
+        try:
+            self._start_projecting()
+            dispatcher, sweep = await self._prepare()
+            async with asyncio.TaskGroup() as tasks:
+                assert self._follower is not None
+                await self._follower.catch_up()
+                dispatcher.floor.hold_outstanding(self._clock())
+                self.dispatcher = dispatcher
+                tasks.create_task(self._follower.follow())
+                tasks.create_task(dispatcher.run())
+                tasks.create_task(sweep.run())
+                tasks.create_task(self._keep_vitals(dispatcher.floor))
+                tasks.create_task(self._watch_lock())
+        except* (LockLost, DatabaseUnavailable):
+            log.warning("no_longer_leading")
+        finally:
+            former, self.dispatcher = self.dispatcher, None
+            if former is not None:
+                former.release_all()
+            self._lock.release()
+            await asyncio.to_thread(self._stop_projecting)
+
+    async def _prepare(self) -> tuple[Dispatcher, Sweep]:
+        rules, now = self._rules, self._clock()
+        floor = Floor(lease=rules.lease, ageing_seconds=rules.ageing_seconds)
+        roster_at, agents = await self._source.known_agents(now)
+        floor.agents = {agent.agent_id: agent for agent in agents}
+        board_at, tasks = await self._source.open_tasks()
+        for task in tasks:
+            floor.open(task, now=now)
+        epoch = (await asyncio.to_thread(self._log.store)).epoch
+        dispatcher = Dispatcher(
+            floor,
+            self._commands,
+            self._clock,
+            terms=Terms(lease=rules.lease, heartbeat_seconds=rules.heartbeat_seconds),
+            policy=rules.policy,
+            epoch=epoch,
+            open_task=self._reopened,
+        )
+        after = min(roster_at, board_at)
+        self._follower = LogFollower(self._log, self._watermarks, dispatcher.handle, after=after)
+        sweep = Sweep(floor, self._commands, self._clock, offline=rules.offline, epoch=epoch)
+        return dispatcher, sweep
+
+    async def _reopened(self, task_id: UUID) -> OpenTask | None:
+        """A task that was retried; the board must have come to that first."""
+        head = self._watermarks.position(LOG)
+        await self._watermarks.reached("task_board", head, timeout_seconds=CATCH_UP_SECONDS)
+        return await self._source.open_task(task_id)
+
+    def _start_projecting(self) -> None:
+        self.threads = [
+            ProjectionThread(projector, advanced=self._watermarks.advance)
+            for projector in self._projectors
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def _stop_projecting(self) -> None:
+        for thread in self.threads:
+            thread.stop()
+
+    async def _watch_lock(self) -> None:
+        while True:
+            await asyncio.sleep(LOCK_CHECK_SECONDS)
+            if not await asyncio.to_thread(self._lock.held):
+                raise LockLost
+
+    async def _keep_vitals(self, floor: Floor) -> None:
+        kept: dict[UUID, datetime] = {}
+        while True:
+            await asyncio.sleep(VITALS_SECONDS)
+            fresh = [a for a in floor.agents.values() if kept.get(a.agent_id) != a.last_heard_at]
+            with suppress(DatabaseUnavailable):
+                await self._source.put_vitals([_vitals(agent) for agent in fresh])
+                kept.update((agent.agent_id, agent.last_heard_at) for agent in fresh)
+
+
+class LockLost(Exception):
+    """The lock's connection is gone, and with it the right to lead."""
+
+
+def _vitals(agent: KnownAgent) -> Vitals:
+    return Vitals(
+        agent_id=agent.agent_id,
+        cpu=agent.cpu,
+        memory=agent.memory,
+        queue=agent.queue,
+        last_heard_at=agent.last_heard_at,
+    )

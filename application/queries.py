@@ -1,0 +1,283 @@
+"""What can be asked of the read models and the log, and the port that answers."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from application.cursor import Cursor
+from application.ports import Record
+from application.projections.activity_feed import Activity
+from application.projections.agent_roster import RosterLine
+from application.projections.task_board import TaskCard
+from application.watermarks import LOG, SOON_SECONDS, Watermarks
+from domain.agent import Standing
+from domain.capability import can_do
+from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
+from domain.task import FINAL, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks a list shows; empty fields do not restrict."""
+
+    status: str | None = None
+    kind: str | None = None
+    agent_id: UUID | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are read: after a position, up to and including another, of a type, of an
+    aggregate.
+
+    `tenant` None reads those of every tenant.
+    """
+
+    tenant: str | None
+    after: int = 0
+    until: int | None = None
+    topic: str | None = None
+    aggregate_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """A roster line with what only telemetry and the board know. `load` is 0 idle .. 100 full."""
+
+    line: RosterLine
+    running: int
+    cpu: float | None
+    memory: float | None
+    queue: int
+    load: float | None
+    last_heard_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """In a word: retired, draining, available, offline, or registered (never heard of)."""
+        if self.line.standing != "active":
+            return self.line.standing
+        if self.line.online:
+            return "available"
+        return "offline" if self.last_heard_at else "registered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStanding:
+    """A card and the reason why the task does not run, when it does not (see WAITING_REASONS)."""
+
+    card: TaskCard
+    waiting_reason: str | None
+
+
+WAITING_REASONS = (
+    "no_capable_agent",
+    "agents_offline",
+    "agents_draining",
+    "agents_busy",
+    "not_before",
+    "backing_off",
+    "approval",
+)
+
+
+class ReadModels(Protocol):
+    """Answers questions from the read models. Each method raises DatabaseUnavailable."""
+
+    async def task(self, tenant: str, task_id: UUID) -> TaskCard | None:
+        """One card, whole."""
+
+    async def tasks(
+        self, tenant: str, wanted: TaskFilter, *, before: UUID | None, limit: int
+    ) -> Sequence[TaskCard]:
+        """Cards without input and result, newest id first, those with an id below `before`."""
+
+    async def task_counts(self, tenant: str) -> dict[str, int]:
+        """How many tasks there are of each status that occurs."""
+
+    async def agent(self, tenant: str, agent_id: UUID) -> AgentStatus | None:
+        """One agent."""
+
+    async def agents(
+        self, tenant: str, *, after: str | None, limit: int | None
+    ) -> Sequence[AgentStatus]:
+        """Agents by name, those with a name above `after`; all of them without a limit."""
+
+    async def activity(self, tenant: str, *, before: int | None, limit: int) -> Sequence[Activity]:
+        """What happened, newest first, before a position."""
+
+    async def events(self, wanted: EventFilter, *, limit: int) -> Sequence[Record]:
+        """The log itself, in order."""
+
+    async def checkpoint(self, name: str) -> int:
+        """How far a read model has come."""
+
+    async def head(self) -> int:
+        """The newest position of the log."""
+
+
+READ_MODEL_WAIT_SECONDS = 5.0
+
+
+class Queries:
+    """Questions of one tenant, answered no older than `seen`.
+
+    Every method raises EpochEnded (a cursor of another epoch), ReadModelBehind (the model did not
+    reach
+    `seen` within 5 s) and DatabaseUnavailable.
+    """
+
+    def __init__(self, models: ReadModels, watermarks: Watermarks, epoch: int) -> None:
+        self._models = models
+        self._watermarks = watermarks
+        self._epoch = epoch
+
+    async def task(self, tenant: str, task_id: UUID, *, seen: Cursor | None) -> TaskStanding:
+        """One task. Raises AggregateNotFound too."""
+        await self._reach("task_board", seen)
+        card = await self._models.task(tenant, task_id)
+        if card is None:
+            raise AggregateNotFound("task", task_id)
+        return (await self._standings(tenant, [card]))[0]
+
+    async def task_after(
+        self, tenant: str, task_id: UUID, *, version: int, wait_seconds: float, seen: Cursor | None
+    ) -> TaskStanding:
+        """One task as soon as its version passes `version`, or as it stands when the wait is over.
+
+        A task that has ended is answered at once. Raises AggregateNotFound too.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
+        while True:
+            standing = await self.task(tenant, task_id, seen=seen)
+            remaining = deadline - loop.time()
+            if standing.card.version > version or standing.card.status in FINAL or remaining <= 0:
+                return standing
+            following = self._watermarks.position("task_board") + 1
+            await self._watermarks.reached("task_board", following, timeout_seconds=remaining)
+
+    async def tasks(
+        self,
+        tenant: str,
+        wanted: TaskFilter,
+        *,
+        before: UUID | None,
+        limit: int,
+        seen: Cursor | None,
+    ) -> Sequence[TaskStanding]:
+        """Tasks, newest first, without input and result."""
+        await self._reach("task_board", seen)
+        cards = await self._models.tasks(tenant, wanted, before=before, limit=limit)
+        return await self._standings(tenant, cards)
+
+    async def task_counts(
+        self, tenant: str, *, seen: Cursor | None
+    ) -> tuple[dict[str, int], Cursor]:
+        """How many tasks of every status, and a cursor that they are no older than."""
+        await self._reach("task_board", seen)
+        position = await self._models.checkpoint("task_board")
+        counts = await self._models.task_counts(tenant)
+        every = {str(status): counts.get(status, 0) for status in TaskStatus}
+        return every, Cursor(self._epoch, position)
+
+    async def agent(self, tenant: str, agent_id: UUID, *, seen: Cursor | None) -> AgentStatus:
+        """One agent. Raises AggregateNotFound too."""
+        await self._reach("agent_roster", seen)
+        agent = await self._models.agent(tenant, agent_id)
+        if agent is None:
+            raise AggregateNotFound("agent", agent_id)
+        return agent
+
+    async def agents(
+        self, tenant: str, *, after: str | None, limit: int, seen: Cursor | None
+    ) -> Sequence[AgentStatus]:
+        """Agents by name."""
+        await self._reach("agent_roster", seen)
+        return await self._models.agents(tenant, after=after, limit=limit)
+
+    async def activity(
+        self, tenant: str, *, before: int | None, limit: int, seen: Cursor | None
+    ) -> Sequence[Activity]:
+        """What happened, newest first."""
+        await self._reach("activity_feed", seen)
+        return await self._models.activity(tenant, before=before, limit=limit)
+
+    async def events(
+        self, wanted: EventFilter, *, limit: int, wait_seconds: float
+    ) -> tuple[Sequence[Record], int]:
+        """Events in log order, and the position up to which they were looked for.
+
+        Waits up to `wait_seconds` for the first one to come.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
+        while True:
+            head = await self._models.head()
+            records = await self._models.events(wanted, limit=limit)
+            looked_up_to = (
+                records[-1].position if len(records) == limit else max(head, wanted.after)
+            )
+            if wanted.until is not None:
+                looked_up_to = min(looked_up_to, max(wanted.until, wanted.after))
+            remaining = deadline - loop.time()
+            past_the_end = wanted.until is not None and head >= wanted.until
+            if records or remaining <= 0 or past_the_end:
+                return records, looked_up_to
+            wanted = replace(wanted, after=looked_up_to)
+            await self._watermarks.reached(LOG, head + 1, timeout_seconds=remaining)
+
+    async def _reach(self, model: str, seen: Cursor | None) -> None:
+        if seen is None:
+            return
+        if seen.epoch != self._epoch:
+            raise EpochEnded(epoch=seen.epoch, current=self._epoch)
+        if not await self._watermarks.reached(
+            model,
+            seen.position,
+            timeout_seconds=READ_MODEL_WAIT_SECONDS,
+            poll_seconds=SOON_SECONDS,
+        ):
+            raise ReadModelBehind(f"The {model.replace('_', ' ')} has not reached {seen} yet.")
+
+    async def _standings(self, tenant: str, cards: Sequence[TaskCard]) -> list[TaskStanding]:
+        queued = any(card.status == TaskStatus.QUEUED for card in cards)
+        agents = await self._models.agents(tenant, after=None, limit=None) if queued else ()
+        return [
+            TaskStanding(card=card, waiting_reason=waiting_reason(card, agents)) for card in cards
+        ]
+
+
+def waiting_reason(card: TaskCard, agents: Sequence[AgentStatus]) -> str | None:
+    """Why a task does not run, in a word; None when it does, or has ended."""
+    match card.status:
+        case TaskStatus.AWAITING_APPROVAL:
+            return "approval"
+        case TaskStatus.SCHEDULED:
+            return "backing_off" if card.failures else "not_before"
+        case TaskStatus.QUEUED:
+            return _why_queued(card, agents)
+        case _:
+            return None
+
+
+def _why_queued(card: TaskCard, agents: Sequence[AgentStatus]) -> str:
+    capable = [
+        agent
+        for agent in agents
+        if agent.line.standing != Standing.RETIRED
+        and can_do(agent.line.capabilities, card.requires)
+    ]
+    if not capable:
+        return "no_capable_agent"
+    active = [agent for agent in capable if agent.line.standing == Standing.ACTIVE]
+    if not active:
+        return "agents_draining"
+    if not any(agent.line.online for agent in active):
+        return "agents_offline"
+    return "agents_busy"

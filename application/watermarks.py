@@ -1,0 +1,92 @@
+"""How far the log and the read models have come, for those who wait to see what they wrote."""
+
+import asyncio
+import heapq
+import itertools
+import threading
+from collections.abc import Awaitable, Callable
+
+SOON_SECONDS = 0.05
+"""Somebody waits to see what they wrote: where another process projects, look it up this often."""
+EVENTUALLY_SECONDS = 1.0
+"""Somebody waits for whatever comes: another node's commits are found at least this often."""
+LOG = "log"
+
+
+class Watermarks:
+    """Positions by name (a read model's, or LOG), told from any thread, awaited on one event
+    loop."""
+
+    def __init__(self, look_up: Callable[[str], Awaitable[int]]) -> None:
+        self._look_up = look_up
+        self._lock = threading.Lock()
+        self._positions: dict[str, int] = {}
+        self._waiters: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
+        self._numbers = itertools.count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop on which it is awaited."""
+        self._loop = loop
+
+    def position(self, name: str) -> int:
+        """The newest position that was told in this process, 0 before the first."""
+        return self._positions.get(name, 0)
+
+    def advance(self, name: str, position: int) -> None:
+        """Tell that something came to a position. From any thread; never back."""
+        with self._lock:
+            if position <= self._positions.get(name, 0):
+                return
+            self._positions[name] = position
+            awaited = bool(self._waiters.get(name))
+        if awaited and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._release, name)
+
+    async def reached(
+        self,
+        name: str,
+        position: int,
+        *,
+        timeout_seconds: float,
+        poll_seconds: float = EVENTUALLY_SECONDS,
+    ) -> bool:
+        """Wait until it came to a position; False when the time is over.
+
+        What this process is told, it knows at once; what others do, it looks up every
+        `poll_seconds`. Raises DatabaseUnavailable when it has to be looked up and cannot be.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while self.position(name) < position:
+            remaining = deadline - asyncio.get_running_loop().time()
+            if remaining <= 0:
+                return False
+            if not await self._told(name, position, min(remaining, poll_seconds)):
+                self.advance(name, await self._look_up(name))
+        return True
+
+    async def _told(self, name: str, position: int, seconds: float) -> bool:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            heapq.heappush(
+                self._waiters.setdefault(name, []), (position, next(self._numbers), future)
+            )
+            if self._positions.get(name, 0) >= position:
+                return True
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            return False
+        return True
+
+    def _release(self, name: str) -> None:
+        waiters = self._waiters.get(name, [])
+        with self._lock:
+            position = self._positions.get(name, 0)
+            released = []
+            while waiters and (waiters[0][0] <= position or waiters[0][2].done()):
+                released.append(heapq.heappop(waiters)[2])
+        for future in released:
+            if not future.done():
+                future.set_result(None)

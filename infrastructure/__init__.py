@@ -1,0 +1,1 @@
+"""How: the adapters that implement the ports of the application layer."""

@@ -1,0 +1,167 @@
+"""Events and snapshots to JSON and back: topics by our own catalogue, fields checked by pydantic.
+
+The library's mapper resolves a topic by importing whatever it names; this one knows the catalogue
+and nothing else, so that no row or file can make us import or construct anything that is not an
+event of ours.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast, get_type_hints
+from uuid import UUID
+
+import orjson
+from eventsourcing.domain import (
+    AggregateEvent,
+    CanSnapshotAggregate,
+    DomainEvent,
+    DomainEventProtocol,
+)
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from application.ports import UnreadableEvent
+from domain.aggregate import Aggregate, FirstEvent
+from domain.catalogue import AGGREGATES, EVENTS, aggregate_of
+
+NOT_STATE = frozenset({"originator_id", "originator_version", "originator_topic"})
+"""What the row or the catalogue knows. `originator_topic` above all is never taken from a stored
+state: the library would import whatever it names."""
+
+
+@dataclass(frozen=True)
+class Snapshot(CanSnapshotAggregate[UUID], DomainEvent):
+    """The state of an aggregate at a version. Derived: it may be deleted at any time."""
+
+    TOPIC = "snapshot"
+    topic: str
+    state: dict[str, Any]
+
+
+class CatalogueMapper(Mapper[UUID]):
+    """Maps by the catalogue; raises UnreadableEvent for everything else."""
+
+    def __init__(self, events: Mapping[str, type[Any]] = EVENTS) -> None:
+        # The library's transcoder is never used: encoding is ours, below.
+        super().__init__(JSONTranscoder())
+        self._events = events
+        self._adapters: dict[str, TypeAdapter[dict[str, Any]]] = {}
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """The event as it is stored: its own fields and its time, as JSON."""
+        event = cast("AggregateEvent", domain_event)
+        state = {name: value for name, value in vars(event).items() if name not in NOT_STATE}
+        version = getattr(type(event), "class_version", 1)
+        if version > 1:
+            state["class_version"] = version
+        return StoredEvent(
+            originator_id=event.originator_id,
+            originator_version=event.originator_version,
+            topic=type(event).TOPIC,  # type: ignore[attr-defined]
+            state=orjson.dumps(state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
+        """The event in its newest shape. Raises UnreadableEvent."""
+        kind = self._events.get(stored_event.topic)
+        if kind is None:
+            raise UnreadableEvent(f"There is no event {stored_event.topic[:100]!r}.")
+        state = self._read_state(kind, stored_event)
+        state["originator_id"] = stored_event.originator_id
+        state["originator_version"] = stored_event.originator_version
+        if issubclass(kind, FirstEvent):
+            state["originator_topic"] = aggregate_of(stored_event.topic).TOPIC
+        event = object.__new__(kind)
+        object.__setattr__(event, "__dict__", state)
+        return cast("AggregateEvent", event)
+
+    def _read_state(self, kind: type[Any], stored_event: StoredEvent) -> dict[str, Any]:
+        adapter = self._adapters.get(stored_event.topic)
+        if adapter is None:
+            adapter = self._adapters[stored_event.topic] = _event_adapter(kind)
+        text = stored_event.state
+        try:
+            if getattr(kind, "class_version", 1) > 1:
+                text = orjson.dumps(_newest_shape(kind, orjson.loads(text)))
+            return adapter.validate_json(text)
+        except (ValidationError, orjson.JSONDecodeError) as error:
+            raise UnreadableEvent(f"{stored_event.topic} of another shape: {error}") from error
+
+
+class SnapshotMapper(CatalogueMapper):
+    """The same for snapshots of aggregates, whose fields their SNAPSHOT types name."""
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """A snapshot as it is stored; its topic is that of the aggregate."""
+        snapshot = cast("Snapshot", domain_event)
+        return StoredEvent(
+            originator_id=snapshot.originator_id,
+            originator_version=snapshot.originator_version,
+            topic=snapshot.topic,
+            state=orjson.dumps(snapshot.state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
+        """The snapshot. Raises UnreadableEvent: take it for absent, and read the events."""
+        kind = AGGREGATES.get(stored_event.topic)
+        if kind is None:
+            raise UnreadableEvent(f"There is no aggregate {stored_event.topic[:100]!r}.")
+        try:
+            state = self._adapter_of(kind).validate_json(stored_event.state)
+        except ValidationError as error:
+            raise UnreadableEvent(f"A snapshot of another shape: {error}") from error
+        snapshot = Snapshot(
+            originator_id=cast("UUID", stored_event.originator_id),
+            originator_version=stored_event.originator_version,
+            timestamp=state["_modified_on"],
+            topic=stored_event.topic,
+            state=state,
+        )
+        return cast("AggregateEvent", snapshot)
+
+    def _adapter_of(self, kind: type[Aggregate]) -> "TypeAdapter[dict[str, Any]]":
+        adapter = self._adapters.get(kind.TOPIC)
+        if adapter is None:
+            shape = kind.SNAPSHOT
+            adapter = _adapter(shape.__name__, get_type_hints(shape))
+            self._adapters[kind.TOPIC] = adapter
+        return adapter
+
+
+def take_snapshot(aggregate: Aggregate) -> Snapshot:
+    """Everything an aggregate remembers, at its present version."""
+    state = dict(vars(aggregate))
+    for name in ("_id", "_version", "_pending_events"):
+        del state[name]
+    return Snapshot(
+        originator_id=aggregate.id,
+        originator_version=aggregate.version,
+        timestamp=aggregate.modified_on,
+        topic=aggregate.TOPIC,
+        state=state,
+    )
+
+
+def _newest_shape(kind: type[Any], state: dict[str, Any]) -> dict[str, Any]:
+    version = state.pop("class_version", 1)
+    while version < kind.class_version:
+        upcast: Callable[[dict[str, Any]], None]
+        upcast = getattr(kind, f"upcast_v{version}_v{version + 1}")
+        upcast(state)
+        version += 1
+    return state
+
+
+def _event_adapter(kind: type[Any]) -> "TypeAdapter[dict[str, Any]]":
+    hints = get_type_hints(kind)
+    names = [name for name in kind.__dataclass_fields__ if name not in NOT_STATE]
+    return _adapter(f"{kind.__qualname__}State", {name: hints[name] for name in names})
+
+
+def _adapter(name: str, fields: dict[str, Any]) -> "TypeAdapter[dict[str, Any]]":
+    # Before Python 3.12 pydantic takes only the TypedDict of typing_extensions.
+    make: Any = TypedDict
+    shape = make(name, fields)
+    shape.__pydantic_config__ = ConfigDict(extra="forbid")
+    return TypeAdapter(shape)

@@ -1,0 +1,109 @@
+"""Numbered migrations, applied once, in order, by one process at a time."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from domain.errors import DatabaseUnavailable
+from infrastructure.postgres.pool import CONNECTION, SCHEMA
+from infrastructure.postgres.sql_files import load
+
+SQL = load("migrate.sql")
+FOLDER = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 7311000
+LOCK_WAIT = "10min"
+SERVER_VERSION_MIN = 150000
+
+
+class MigrationFailed(Exception):
+    """The database cannot be brought to the shape that this code needs; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step, from a file `NNNN_name.sql`. Once shipped, it is never edited."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """Tells whether the file is the one that was applied."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def all_migrations() -> list[Migration]:
+    """Every step, in order."""
+    migrations = []
+    for path in sorted(FOLDER.glob("*.sql")):
+        match = re.fullmatch(r"(\d{4})_(\w+)", path.stem)
+        assert match, f"{path.name} is not named NNNN_name.sql"
+        migrations.append(Migration(int(match[1]), match[2], path.read_text(encoding="utf-8")))
+    return migrations
+
+
+def migrate(owner_url: str, application_url: str) -> None:
+    """Bring the database to the newest shape, as its owner, and let the application's role in.
+
+    Safe to run by many processes at once. Raises MigrationFailed, DatabaseUnavailable.
+    """
+    try:
+        with psycopg.connect(owner_url, **CONNECTION) as connection:
+            application_role = _role_of(application_url, connection)
+            _migrate(connection, application_role, all_migrations())
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"The database does not answer: {error}") from error
+    except psycopg.Error as error:
+        raise MigrationFailed(f"A migration failed: {error}") from error
+
+
+def _migrate(
+    connection: Connection[TupleRow], application_role: str, migrations: Sequence[Migration]
+) -> None:
+    if connection.info.server_version < SERVER_VERSION_MIN:
+        found = connection.info.server_version // 10_000
+        raise MigrationFailed(f"PostgreSQL 15 or later is needed, not {found}.")
+    connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
+    connection.execute("SET statement_timeout = 0")
+    # A session lock, so that it also covers the making of the table of migrations.
+    connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+    schema = sql.Identifier(SCHEMA)
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+    connection.execute(sql.SQL("SET search_path = {}").format(schema))
+    connection.execute(SQL["make_table"])
+    rows = connection.execute(SQL["applied"]).fetchall()
+    applied: dict[int, str] = {row[0]: row[1] for row in rows}
+    _refuse_strangers(applied, migrations)
+    for migration in migrations:
+        if migration.number not in applied:
+            _apply(connection, migration, application_role)
+
+
+def _refuse_strangers(applied: dict[int, str], migrations: Sequence[Migration]) -> None:
+    known = {migration.number: migration.checksum for migration in migrations}
+    newer = sorted(set(applied) - set(known))
+    if newer:
+        raise MigrationFailed(f"The database is of a newer version (migration {newer[-1]}).")
+    edited = [number for number, checksum in applied.items() if known[number] != checksum]
+    if edited:
+        raise MigrationFailed(f"Migration {edited[0]} was edited after it was applied.")
+
+
+def _apply(connection: Connection[TupleRow], migration: Migration, application_role: str) -> None:
+    role = sql.Identifier(application_role).as_string(connection)
+    text = migration.text.replace("{application_role}", role)
+    with connection.transaction():
+        connection.execute(text, prepare=False)
+        connection.execute(SQL["note"], (migration.number, migration.name, migration.checksum))
+
+
+def _role_of(application_url: str, connection: Connection[TupleRow]) -> str:
+    user = psycopg.conninfo.conninfo_to_dict(application_url).get("user")
+    return str(user or connection.info.user)

@@ -1,0 +1,226 @@
+"""Answers to queries, from the read models and the log in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg import AsyncConnection, sql
+from psycopg.rows import TupleRow, class_row, kwargs_row
+from psycopg_pool import AsyncConnectionPool
+
+from application.ports import Record, Vitals
+from application.processes.floor import KnownAgent, OpenTask
+from application.projections.activity_feed import Activity
+from application.projections.task_board import TaskCard
+from application.queries import AgentStatus, EventFilter, TaskFilter
+from application.watermarks import LOG
+from domain.agent import Standing
+from domain.routing import Reading, weighted_load
+from infrastructure.postgres.pool import read_async
+from infrastructure.postgres.read_model_store import (
+    ACTIVITY_FEED,
+    AGENT_ROSTER,
+    TASK_BOARD,
+    TableShape,
+    row_from,
+)
+from infrastructure.postgres.sql_files import load
+
+SQL = load("read_models.sql")
+NOT_IN_LISTS = frozenset({"input", "result"})
+AsyncPool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+
+class PostgresReadModels:
+    """Implements `application.queries.ReadModels` on the event loop."""
+
+    def __init__(self, pool: AsyncPool) -> None:
+        self._pool = pool
+
+    async def task(self, tenant: str, task_id: UUID) -> TaskCard | None:
+        """By primary key. Raises DatabaseUnavailable."""
+        rows = await self._ask(_select("task", TASK_BOARD), {"tenant": tenant, "task_id": task_id})
+        return row_from(TASK_BOARD, rows[0]) if rows else None
+
+    async def tasks(
+        self, tenant: str, wanted: TaskFilter, *, before: UUID | None, limit: int
+    ) -> Sequence[TaskCard]:
+        """A keyset page. Raises DatabaseUnavailable."""
+        parameters = {
+            "tenant": tenant,
+            "status": wanted.status,
+            "kind": wanted.kind,
+            "agent_id": wanted.agent_id,
+            "labels": orjson.dumps(wanted.labels).decode(),
+            "since": wanted.since,
+            "before": before,
+            "limit": limit,
+        }
+        rows = await self._ask(_select("tasks", TASK_BOARD, without=NOT_IN_LISTS), parameters)
+        return [row_from(TASK_BOARD, row) for row in rows]
+
+    async def task_counts(self, tenant: str) -> dict[str, int]:
+        """Raises DatabaseUnavailable."""
+        return dict(await self._ask(SQL["task_counts"], (tenant,)))
+
+    async def agent(self, tenant: str, agent_id: UUID) -> AgentStatus | None:
+        """By primary key. Raises DatabaseUnavailable."""
+        found = await self._agents(tenant, agent_id=agent_id, after=None, limit=1)
+        return found[0] if found else None
+
+    async def agents(
+        self, tenant: str, *, after: str | None, limit: int | None
+    ) -> Sequence[AgentStatus]:
+        """A keyset page by name. Raises DatabaseUnavailable."""
+        return await self._agents(tenant, agent_id=None, after=after, limit=limit)
+
+    async def activity(self, tenant: str, *, before: int | None, limit: int) -> Sequence[Activity]:
+        """A keyset page. Raises DatabaseUnavailable."""
+        parameters = {"tenant": tenant, "before": before, "limit": limit}
+        rows = await self._ask(_select("activity", ACTIVITY_FEED), parameters)
+        return [row_from(ACTIVITY_FEED, row) for row in rows]
+
+    async def events(self, wanted: EventFilter, *, limit: int) -> Sequence[Record]:
+        """A keyset page of the log. Raises DatabaseUnavailable."""
+        parameters = {
+            "tenant": wanted.tenant,
+            "after": wanted.after,
+            "until": wanted.until,
+            "topic": wanted.topic,
+            "aggregate_id": wanted.aggregate_id,
+            "limit": limit,
+        }
+
+        async def ask(connection: AsyncConnection[TupleRow]) -> list[Record]:
+            async with connection.cursor(binary=True, row_factory=class_row(Record)) as cursor:
+                await cursor.execute(SQL["events"], parameters)
+                return await cursor.fetchall()
+
+        return await read_async(self._pool, ask)
+
+    async def checkpoint(self, name: str) -> int:
+        """0 before the first page. Raises DatabaseUnavailable."""
+        if name == LOG:
+            return await self.head()
+        rows = await self._ask(load("read_model_store.sql")["checkpoint"], (name,))
+        return int(rows[0][0]) if rows else 0
+
+    async def head(self) -> int:
+        """Raises DatabaseUnavailable."""
+        return int((await self._ask(load("log.sql")["head"], ()))[0][0])
+
+    async def open_tasks(self) -> tuple[int, list[OpenTask]]:
+        """Every task that has not ended, and the checkpoint that is true of them.
+
+        Raises DatabaseUnavailable.
+        """
+
+        async def ask(connection: AsyncConnection[TupleRow]) -> tuple[int, list[OpenTask]]:
+            async with connection.transaction():
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                checkpoint = await connection.execute(
+                    load("read_model_store.sql")["checkpoint"], ("task_board",)
+                )
+                row = await checkpoint.fetchone()
+                cursor = connection.cursor(binary=True, row_factory=kwargs_row(_open_task))
+                await cursor.execute(SQL["open_tasks"])
+                return (row[0] if row else 0), await cursor.fetchall()
+
+        return await read_async(self._pool, ask)
+
+    async def open_task(self, task_id: UUID) -> OpenTask | None:
+        """One of them, as the board has it. Raises DatabaseUnavailable."""
+
+        async def ask(connection: AsyncConnection[TupleRow]) -> OpenTask | None:
+            cursor = connection.cursor(binary=True, row_factory=kwargs_row(_open_task))
+            await cursor.execute(SQL["open_task"], (task_id,))
+            return await cursor.fetchone()
+
+        return await read_async(self._pool, ask)
+
+    async def known_agents(self, now: datetime) -> tuple[int, list[KnownAgent]]:
+        """Every agent of every tenant, taken as heard of now, and a checkpoint they are no older
+        than.
+
+        Raises DatabaseUnavailable.
+        """
+        checkpoint = await self.checkpoint("agent_roster")
+        rows = await self._ask(SQL["known_agents"], ())
+        return checkpoint, [
+            KnownAgent(
+                agent_id=row[0],
+                tenant=row[1],
+                capabilities=frozenset(row[2]),
+                slots=row[3],
+                standing=Standing(row[4]),
+                online=row[5],
+                version=row[6],
+                last_heard_at=now,
+            )
+            for row in rows
+        ]
+
+    async def put_vitals(self, vitals: Sequence[Vitals]) -> None:
+        """Keep the newest reading of each agent. Raises DatabaseUnavailable."""
+        rows = [(v.agent_id, v.cpu, v.memory, v.queue, v.last_heard_at) for v in vitals]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+
+        async def ask(connection: AsyncConnection[TupleRow]) -> None:
+            await connection.execute(SQL["put_vitals"], columns)
+
+        if columns:
+            await read_async(self._pool, ask)
+
+    async def _agents(
+        self, tenant: str, *, agent_id: UUID | None, after: str | None, limit: int | None
+    ) -> list[AgentStatus]:
+        parameters = {"tenant": tenant, "agent_id": agent_id, "after": after, "limit": limit}
+        rows = await self._ask(_select("agents", AGENT_ROSTER), parameters)
+        return [_agent_status(row) for row in rows]
+
+    async def _ask(self, statement: Any, parameters: Any) -> list[TupleRow]:
+        async def ask(connection: AsyncConnection[TupleRow]) -> list[TupleRow]:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+        return await read_async(self._pool, ask)
+
+
+def _select(
+    name: str, shape: TableShape[Any], *, without: frozenset[str] = frozenset()
+) -> sql.Composed:
+    columns = sql.SQL(", ").join(
+        sql.SQL("NULL") if column in without else sql.Identifier(column) for column in shape.columns
+    )
+    return sql.SQL(SQL[name]).format(columns=columns)
+
+
+def _open_task(requires: list[str], **columns: Any) -> OpenTask:
+    return OpenTask(requires=frozenset(requires), **columns)
+
+
+def _agent_status(row: TupleRow) -> AgentStatus:
+    line = row_from(AGENT_ROSTER, row[: len(AGENT_ROSTER.columns)])
+    running, cpu, memory, queue, last_heard_at = row[len(AGENT_ROSTER.columns) :]
+    load_percent = None
+    if last_heard_at is not None:
+        reading = Reading(
+            agent_id=line.agent_id,
+            cpu=cpu,
+            memory=memory,
+            queue=max(queue, running),
+            slots=line.slots,
+        )
+        load_percent = weighted_load(reading)
+    return AgentStatus(
+        line=line,
+        running=running,
+        cpu=cpu,
+        memory=memory,
+        queue=queue,
+        load=load_percent,
+        last_heard_at=last_heard_at,
+    )

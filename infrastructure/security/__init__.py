@@ -1,0 +1,1 @@
+"""Keys, tokens and hashes: the adapters behind `application.accounts`."""
