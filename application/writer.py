@@ -141,7 +141,7 @@ class Writer:
 
     def _settle(self, batch: list[Waiting]) -> None:
         """Bring every command of the batch to its answer."""
-        conflicts = 0
+        conflicts = outages = 0
         look_up = [w for w in batch if w.command.origin.fingerprint is not None]
         while batch:
             decided: list[Decided] = []
@@ -161,7 +161,9 @@ class Writer:
             except DatabaseUnavailable:
                 self._forget(decided)
                 look_up = batch
-                batch = self._wait_for_database(batch)
+                # A connection that was just lost is replaced at once; a database that is away, is not.
+                batch = self._wait_for_database(batch, pause=AWAY_PAUSE_SECONDS if outages else 0)
+                outages += 1
             else:
                 self._answer(decided, positions)
                 batch = look_up = batch_later
@@ -257,14 +259,14 @@ class Writer:
             if one.work is not None:
                 self._control_plane.forget(one.work)
 
-    def _wait_for_database(self, batch: list[Waiting]) -> list[Waiting]:
+    def _wait_for_database(self, batch: list[Waiting], *, pause: float) -> list[Waiting]:
         """Refuse those that have waited long enough, pause, and try the rest again."""
         now = time.monotonic()
         patient = [w for w in batch if w.patience_ends > now and not self._stopping]
         impatient = [w for w in batch if not (w.patience_ends > now and not self._stopping)]
         _refuse_unanswered(impatient, DatabaseUnavailable("The database does not answer."))
         if patient:
-            time.sleep(AWAY_PAUSE_SECONDS)
+            time.sleep(pause)
         return patient
 
     def _cursor(self, position: int) -> Cursor:

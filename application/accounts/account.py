@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from application.access import PrincipalKind, Unauthenticated
-from domain.errors import Conflict, ControlPlaneError, Invalid
+from domain.errors import Conflict, ControlPlaneError, Invalid, Unavailable
 
 USERNAME_LENGTH_MAX = 100
 PASSWORD_BYTES_MIN = 8
@@ -74,6 +74,27 @@ class WrongCredentials(Unauthenticated):
         super().__init__("The name or the secret is wrong.")
 
 
+class WrongPassword(WrongCredentials):
+    """The username and the password do not belong together."""
+
+    code = "invalid_grant"
+
+
+class WrongSecret(WrongCredentials):
+    """The client id and the secret do not belong together."""
+
+    code = "invalid_client"
+
+
+class TooBusy(Unavailable):
+    """Too many sign-ins wait already."""
+
+    code = "too_busy"
+
+    def __init__(self) -> None:
+        super().__init__("Too many sign-ins are waiting.", retry_after_seconds=2)
+
+
 class TooManyAttempts(ControlPlaneError):
     """Too many sign-ins failed lately for this name, or from this address."""
 
@@ -103,12 +124,21 @@ class LastAdministrator(Conflict):
 
 
 class ScopeNotGrantable(Invalid):
-    """The scopes that were asked for cannot be given."""
+    """A scope was asked for that does not exist, or cannot be given in this tenant."""
+
+    code = "scope_not_grantable"
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        super().__init__(f"These scopes cannot be given here: {', '.join(scopes)}.")
+
+
+class ScopeNotHeld(Invalid):
+    """A token was asked for with a scope that the account does not have."""
 
     code = "invalid_scope"
 
     def __init__(self, scopes: Sequence[str]) -> None:
-        super().__init__(f"These scopes cannot be given here: {', '.join(scopes)}.")
+        super().__init__(f"The account does not have these scopes: {', '.join(scopes)}.")
 
 
 class AccountStore(Protocol):

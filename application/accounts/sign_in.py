@@ -14,9 +14,11 @@ from application.accounts.account import (
     USERNAME_LENGTH_MAX,
     Account,
     AccountStore,
-    ScopeNotGrantable,
+    ScopeNotHeld,
     SecretHasher,
     WrongCredentials,
+    WrongPassword,
+    WrongSecret,
 )
 from application.accounts.principals import principal_for
 from application.accounts.throttle import Throttle
@@ -43,17 +45,17 @@ class SignIn:
         self._known: OrderedDict[tuple[UUID, int], bytes] = OrderedDict()
 
     async def with_password(self, username: str, password: str, *, address: str) -> Account:
-        """A person. Raises WrongCredentials, TooManyAttempts, TooBusy, DatabaseUnavailable."""
+        """A person. Raises WrongPassword, TooManyAttempts, TooBusy, DatabaseUnavailable."""
         with self._attempt(username, address):
             account = await self._store.by_username(username) if _plausible(username) else None
-            return await self._verified_account(account, password)
+            return await self._verified_account(account, password, WrongPassword)
 
     async def with_client_secret(self, client_id: str, secret: str, *, address: str) -> Account:
-        """A program or an agent. Raises as `with_password` does."""
+        """A program or an agent. Raises WrongSecret, and else as `with_password` does."""
         with self._attempt(client_id, address):
             account = await self._client(client_id)
             if account is None or not self._is_known(account, secret):
-                account = await self._verified_account(account, secret)
+                account = await self._verified_account(account, secret, WrongSecret)
             self._know(account, secret)
             return account
 
@@ -76,13 +78,15 @@ class SignIn:
             self._names.fail(name_there)
             raise
 
-    async def _verified_account(self, account: Account | None, secret: str) -> Account:
+    async def _verified_account(
+        self, account: Account | None, secret: str, refusal: type[WrongCredentials]
+    ) -> Account:
         if len(secret.encode()) > PASSWORD_BYTES_MAX:
-            raise WrongCredentials
+            raise refusal
         live = account if account and account.revoked_at is None else None
         matches = await self._hasher.verify(live.secret_hash if live else None, secret)
         if live is None or not matches:
-            raise WrongCredentials
+            raise refusal
         return live
 
     def _know(self, account: Account, secret: str) -> None:
@@ -103,7 +107,7 @@ class SignIn:
 def narrowed(account: Account, wanted: str | None) -> frozenset[str]:
     """The scopes of a new token: those asked for, separated by spaces, or all that the account has.
 
-    Raises ScopeNotGrantable for one that the account does not have.
+    Raises ScopeNotHeld for one that the account does not have.
     """
     if wanted is None:
         return account.scopes
@@ -111,7 +115,7 @@ def narrowed(account: Account, wanted: str | None) -> frozenset[str]:
     scopes = frozenset(wanted.split(" ")) - {""}
     missing = sorted(scope for scope in scopes if not has_scope(holder, scope))
     if missing or not scopes:
-        raise ScopeNotGrantable([scope[:100] for scope in missing] or ["none"])
+        raise ScopeNotHeld([scope[:100] for scope in missing] or ["none"])
     return scopes
 
 

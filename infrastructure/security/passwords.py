@@ -7,7 +7,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from domain.errors import Unavailable
+from application.accounts.account import TooBusy
 
 ResultT = TypeVar("ResultT")
 
@@ -16,15 +16,6 @@ AT_ONCE_MAX = 2
 service.
 """
 WAITING_MAX = 256
-
-
-class TooBusy(Unavailable):
-    """Too many sign-ins wait already."""
-
-    code = "too_busy"
-
-    def __init__(self) -> None:
-        super().__init__("Too many sign-ins are waiting.", retry_after_seconds=2)
 
 
 class Argon2Hasher:

@@ -3,10 +3,15 @@
 SELECT position FROM checkpoints WHERE name = %s
 
 -- name: advance
--- Taken first in the transaction: its row lock keeps a second projector of the same model out.
-INSERT INTO checkpoints (name, position) VALUES (%s, %s)
-ON CONFLICT (name) DO UPDATE SET position = excluded.position
-    WHERE checkpoints.position <= excluded.position
+-- Taken first in the transaction: its row lock makes a second projector of the same model wait, and then find
+-- no row, because the model has moved. A page must follow on the one before, or its events would be folded twice.
+WITH moved AS (
+    UPDATE checkpoints SET position = %(to)s WHERE name = %(name)s AND position = %(after)s RETURNING name
+), begun AS (
+    INSERT INTO checkpoints (name, position) SELECT %(name)s, %(to)s WHERE %(after)s = 0
+    ON CONFLICT DO NOTHING RETURNING name
+)
+SELECT name FROM moved UNION SELECT name FROM begun
 
 -- name: forget
 -- A model that starts again from 0.
@@ -25,6 +30,11 @@ ON CONFLICT ({key}) DO UPDATE SET {changes}
 -- The twin belongs to nobody else while a rebuild runs.
 TRUNCATE {table}
 
+-- name: compare
+-- Locks the live model first, as its projector does, and tells whether the rebuilt one has come as far.
+SELECT coalesce((SELECT t.position FROM checkpoints t WHERE t.name = %(twin)s), 0) >= live.position
+FROM checkpoints live WHERE live.name = %(name)s FOR UPDATE
+
 -- name: delete
 -- Not TRUNCATE: readers go on seeing the former rows until the commit.
 DELETE FROM {table}
@@ -35,10 +45,11 @@ INSERT INTO {table} SELECT * FROM {twin}
 
 -- name: adopt_checkpoint
 -- Rows and checkpoint move together.
-UPDATE checkpoints SET position = (SELECT t.position FROM checkpoints t WHERE t.name = %s)
-WHERE name = %s
+INSERT INTO checkpoints (name, position)
+SELECT %(name)s, t.position FROM checkpoints t WHERE t.name = %(twin)s
+ON CONFLICT (name) DO UPDATE SET position = excluded.position
 
 -- name: digest
--- Every column of every row, in key order.
-SELECT encode(sha256(coalesce(string_agg(t::text, E'\n' ORDER BY t.{key}), '')::bytea), 'hex')
+-- Every column of every row, in key order. A digest of digests, since no text may be longer than 1 GB.
+SELECT encode(sha256(coalesce(string_agg(sha256(convert_to(t::text, 'UTF8')), '' ORDER BY t.{key}), '')), 'hex')
 FROM {table} t
