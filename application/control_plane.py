@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -9,7 +10,12 @@ from uuid import UUID
 from application.commands import Command, Origin
 from application.ports import Append, EventLog
 from domain.aggregate import Aggregate
-from domain.errors import AggregateNotFound, ControlPlaneError, VersionMismatch
+from domain.errors import (
+    AggregateNotFound,
+    ControlPlaneError,
+    DatabaseUnavailable,
+    VersionMismatch,
+)
 
 CACHED_AGGREGATES_MAX = 20_000
 SNAPSHOT_EVERY = 100
@@ -152,9 +158,13 @@ class ControlPlane:
             self.cache.evict(aggregate_id)
 
     def keep_snapshots(self, work: Work, append: Append) -> None:
-        """After a commit: store the aggregates that have come a long way since the last one."""
-        for event in append.events:
-            if event.originator_version % SNAPSHOT_EVERY == 0:
-                aggregate = self.cache.get(event.originator_id)
+        """After a commit: store the aggregates that have come a long way since the last one.
+
+        A database that is away now must not spoil the answer to what is committed.
+        """
+        due = {e.originator_id for e in append.events if e.originator_version % SNAPSHOT_EVERY == 0}
+        with suppress(DatabaseUnavailable):
+            for aggregate_id in due:
+                aggregate = self.cache.get(aggregate_id)
                 if aggregate is not None:
                     self.log.keep_snapshot(aggregate)

@@ -122,6 +122,10 @@ class UnreadableEvent(Exception):
     """A record that this code cannot read: unknown topic, or a state of another shape."""
 
 
+class CheckpointMoved(Exception):
+    """Another projector of the same model was faster, or it was rebuilt: look where it stands."""
+
+
 class ReadModelPage(Protocol[KeyT, RowT]):
     """One page's worth of change to a read model: one transaction."""
 
@@ -138,15 +142,21 @@ class ReadModelStore(Protocol[KeyT, RowT]):
     def checkpoint(self) -> int:
         """The position up to which the rows have come. Raises DatabaseUnavailable."""
 
-    def turn(self, checkpoint: int) -> AbstractContextManager[ReadModelPage[KeyT, RowT]]:
-        """A transaction that leaves the model at `checkpoint`. Raises DatabaseUnavailable."""
+    def turn(self, *, after: int, to: int) -> AbstractContextManager[ReadModelPage[KeyT, RowT]]:
+        """A transaction that takes the model from one checkpoint to another, and keeps others out.
+
+        Raises CheckpointMoved when the model is not at `after`, and DatabaseUnavailable.
+        """
 
     def clear_rebuild(self) -> "ReadModelStore[KeyT, RowT]":
         """An empty store of the same shape beside this one, at checkpoint 0."""
 
-    def adopt_rebuild(self) -> None:
-        """Put the rows and checkpoint of the rebuilt store in place of these, in one
-        transaction."""
+    def adopt_rebuild(self) -> bool:
+        """Put the rows and checkpoint of the rebuilt store in place of these, in one transaction.
+
+        False, and nothing changed, when these have come further meanwhile. Raises
+        DatabaseUnavailable.
+        """
 
     def digest(self) -> str:
         """A digest of all rows in key order; equal for equal contents."""

@@ -155,11 +155,12 @@ class Queries:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
         while True:
+            # Before the look, so that what is folded during it is not waited for in vain.
+            following = self._watermarks.position("task_board") + 1
             standing = await self.task(tenant, task_id, seen=seen)
             remaining = deadline - loop.time()
             if standing.card.version > version or standing.card.status in FINAL or remaining <= 0:
                 return standing
-            following = self._watermarks.position("task_board") + 1
             await self._watermarks.reached("task_board", following, timeout_seconds=remaining)
 
     async def tasks(
@@ -220,9 +221,9 @@ class Queries:
         while True:
             head = await self._models.head()
             records = await self._models.events(wanted, limit=limit)
-            looked_up_to = (
-                records[-1].position if len(records) == limit else max(head, wanted.after)
-            )
+            newest = records[-1].position if records else wanted.after
+            # What was committed after the head was asked for may be among them already.
+            looked_up_to = newest if len(records) == limit else max(head, newest)
             if wanted.until is not None:
                 looked_up_to = min(looked_up_to, max(wanted.until, wanted.after))
             remaining = deadline - loop.time()

@@ -4,7 +4,8 @@ import asyncio
 import heapq
 import itertools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 SOON_SECONDS = 0.05
 """Somebody waits to see what they wrote: where another process projects, look it up this often."""
@@ -56,37 +57,38 @@ class Watermarks:
         What this process is told, it knows at once; what others do, it looks up every
         `poll_seconds`. Raises DatabaseUnavailable when it has to be looked up and cannot be.
         """
+        if self.position(name) >= position:
+            return True
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while self.position(name) < position:
-            remaining = deadline - asyncio.get_running_loop().time()
-            if remaining <= 0:
-                return False
-            if not await self._told(name, position, min(remaining, poll_seconds)):
-                self.advance(name, await self._look_up(name))
+        with self._told(name, position) as told:
+            while self.position(name) < position:
+                remaining = deadline - asyncio.get_running_loop().time()
+                if remaining <= 0:
+                    return False
+                done, _ = await asyncio.wait([told], timeout=min(remaining, poll_seconds))
+                if not done:
+                    self.advance(name, await self._look_up(name))
         return True
 
-    async def _told(self, name: str, position: int, seconds: float) -> bool:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    @contextmanager
+    def _told(self, name: str, position: int) -> Iterator["asyncio.Future[None]"]:
+        """A future that is done when this process is told of the position."""
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = position, next(self._numbers), told
         with self._lock:
-            heapq.heappush(
-                self._waiters.setdefault(name, []), (position, next(self._numbers), future)
-            )
-            if self._positions.get(name, 0) >= position:
-                return True
+            heapq.heappush(self._waiters.setdefault(name, []), waiter)
         try:
-            async with asyncio.timeout(seconds):
-                await future
-        except TimeoutError:
-            return False
-        return True
+            yield told
+        finally:
+            # Who waits no longer is forgotten: on a quiet log nobody would ever be released.
+            with self._lock:
+                waiters = self._waiters[name]
+                if waiter in waiters:
+                    waiters.remove(waiter)
+                    heapq.heapify(waiters)
 
     def _release(self, name: str) -> None:
-        waiters = self._waiters.get(name, [])
         with self._lock:
-            position = self._positions.get(name, 0)
-            released = []
-            while waiters and (waiters[0][0] <= position or waiters[0][2].done()):
-                released.append(heapq.heappop(waiters)[2])
-        for future in released:
-            if not future.done():
-                future.set_result(None)
+            waiters, position = self._waiters[name], self._positions[name]
+            while waiters and waiters[0][0] <= position:
+                heapq.heappop(waiters)[2].set_result(None)

@@ -6,7 +6,7 @@ event of ours.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast, get_type_hints
 from uuid import UUID
 
@@ -143,8 +143,12 @@ def take_snapshot(aggregate: Aggregate) -> Snapshot:
     )
 
 
-def _newest_shape(kind: type[Any], state: dict[str, Any]) -> dict[str, Any]:
+def _newest_shape(kind: type[Any], state: Any) -> dict[str, Any]:
+    if not isinstance(state, dict):
+        raise UnreadableEvent(f"{kind.TOPIC} is no JSON object.")
     version = state.pop("class_version", 1)
+    if type(version) is not int or not 1 <= version <= kind.class_version:
+        raise UnreadableEvent(f"{kind.TOPIC} of an unknown version: {str(version)[:20]!r}.")
     while version < kind.class_version:
         upcast: Callable[[dict[str, Any]], None]
         upcast = getattr(kind, f"upcast_v{version}_v{version + 1}")
@@ -155,7 +159,8 @@ def _newest_shape(kind: type[Any], state: dict[str, Any]) -> dict[str, Any]:
 
 def _event_adapter(kind: type[Any]) -> "TypeAdapter[dict[str, Any]]":
     hints = get_type_hints(kind)
-    names = [name for name in kind.__dataclass_fields__ if name not in NOT_STATE]
+    # By `fields` and not by `__dataclass_fields__`, where `class_version` stands as well.
+    names = {field.name for field in fields(kind)} - NOT_STATE
     return _adapter(f"{kind.__qualname__}State", {name: hints[name] for name in names})
 
 

@@ -1,16 +1,16 @@
 """THE COMPOSITION ROOT: settings in, a wired and startable control plane out."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
 from application.accounts.administration import Accounts, new_password
 from application.control_plane import ControlPlane
 from application.handlers import all_handlers
+from application.health import Health
 from application.processes.leader import Leader, Rules
 from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
@@ -40,13 +40,12 @@ from infrastructure.security.first_password import keep_first_password
 from infrastructure.security.passwords import Argon2Hasher
 from infrastructure.security.tokens import JwtAccessTokens
 from infrastructure.settings import Settings
-from infrastructure.telemetry.figures import Figures, FiguresCollector
+from infrastructure.telemetry.figures import FiguresCollector
 from infrastructure.telemetry.logs import configure_logging
 
 __all__ = ["ControlPlaneProcess", "Settings", "build"]
 
 CLOCK_SECONDS = 60.0
-LAG_EVENTS_MAX = 10_000
 
 
 def build(settings: Settings) -> "ControlPlaneProcess":
@@ -66,36 +65,54 @@ class ControlPlaneProcess:
             url.get_secret_value() if url else None,
             owner.get_secret_value() if owner else None,
         )
-        self._background: list[asyncio.Task[None]] = []
+        self._opened = AsyncExitStack()
 
     async def start(self) -> None:
         """Open the log, views, projections, commands and processes, in this order.
 
-        Raises EmbeddedPostgresFailed, MigrationFailed, DatabaseUnavailable, UnsafeKey, OSError.
+        Raises EmbeddedPostgresFailed, MigrationFailed, DatabaseUnavailable, UnsafeKey, Invalid (the
+        first password), OSError; what was opened is closed again then.
         """
+        configure_logging(self.settings.log_level)
+        try:
+            await self._open_database()
+            await self._wire()
+            await self._open_accounts()
+            await self._begin()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop leading, decide what waits, close everything."""
+        await self._opened.aclose()
+
+    async def _open_database(self) -> None:
         settings, database = self.settings, self._database
-        configure_logging(settings.log_level)
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._opened.push_async_callback(asyncio.to_thread, database.stop)
         await asyncio.to_thread(database.start)
         await asyncio.to_thread(migrate, database.owner_url, database.url)
         half = settings.database_connections // 2
         self._pool = make_pool(database.url, connections_max=half)
         self._async_pool = make_async_pool(database.url, connections_max=half)
+        self._opened.push_async_callback(asyncio.to_thread, self._pool.close)
         await asyncio.to_thread(self._pool.open)
-        await self._async_pool.open()
+        await self._opened.enter_async_context(self._async_pool)
 
+    async def _wire(self) -> None:
         self._log = PostgresLog(self._pool)
         self._clock = PostgresClock(self._pool)
         await asyncio.to_thread(self._clock.set)
         store = await asyncio.to_thread(self._log.store)
-        self.store_id: UUID = store.store_id
-        self.epoch: int = store.epoch
+        self.store_id, self.epoch = store.store_id, store.epoch
 
         models = PostgresReadModels(self._async_pool)
         self.watermarks = Watermarks(models.checkpoint)
         self.watermarks.attach(asyncio.get_running_loop())
+        self.watermarks.advance(LOG, await models.head())
         self.queries = Queries(models, self.watermarks, store.epoch)
-        self.projectors = [
+        projectors = [
             Projector(self._log, TaskBoardProjection(), self._view(TASK_BOARD)),
             Projector(self._log, AgentRosterProjection(), self._view(AGENT_ROSTER)),
             Projector(self._log, ActivityFeedProjection(), self._view(ACTIVITY_FEED)),
@@ -104,68 +121,33 @@ class ControlPlaneProcess:
         self._writer = Writer(control_plane, on_commit=self._committed)
         self.commands = Commands(self._writer)
         self.workforce = Leader(
-            lock=PostgresLeaderLock(database.url),
+            lock=PostgresLeaderLock(self._database.url),
             event_log=self._log,
             source=models,
-            projectors=self.projectors,
+            projectors=projectors,
             commands=self.commands,
             clock=self._clock,
             watermarks=self.watermarks,
-            rules=self._rules(),
+            rules=_rules(self.settings),
         )
-        await self._open_accounts()
-        await asyncio.to_thread(self._writer.start)
-        self.watermarks.advance(LOG, await models.head())
-        self.metrics.register(FiguresCollector(self._figures))
-        self._background = [
-            asyncio.create_task(self.workforce.run()),
-            asyncio.create_task(self._keep_time()),
-        ]
+        names = [projector.projection.name for projector in projectors]
+        self._health = Health(
+            self._log, self._writer, self.workforce, self.watermarks, models=names
+        )
 
-    async def stop(self) -> None:
-        """Stop leading, decide what waits, close everything."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        if self._background:
-            await asyncio.to_thread(self._writer.stop)
-            await self._async_pool.close()
-            await asyncio.to_thread(self._pool.close)
-        await asyncio.to_thread(self._database.stop)
+    async def _begin(self) -> None:
+        await asyncio.to_thread(self._writer.start)
+        self._opened.push_async_callback(asyncio.to_thread, self._writer.stop)
+        self.metrics.register(FiguresCollector(self._health.figures))
+        for work in (self.workforce.run(), self._keep_time()):
+            self._opened.push_async_callback(_end, asyncio.create_task(work))
 
     async def readiness(self) -> dict[str, Any]:
-        """Ready when the database answers, this process leads, and its read models are near the
-        head."""
-        try:
-            head = await asyncio.to_thread(self._log.head)
-        except DatabaseUnavailable:
-            return {"ready": False, "checks": {"database": {"ok": False}}}
-        models = {
-            thread.name: {
-                "ok": thread.stopped_before is None and lag <= LAG_EVENTS_MAX,
-                "lag_events": lag,
-                "stopped_before": thread.stopped_before,
-            }
-            for thread in self.workforce.threads
-            for lag in [max(head - self.watermarks.position(thread.name), 0)]
-        }
-        leading = self.workforce.leading
-        ready = leading and all(model["ok"] for model in models.values())
-        checks = {"database": {"ok": True}, "dispatcher": {"ok": leading}, **models}
-        return {"ready": ready, "checks": checks}
+        """See Health."""
+        return await self._health.readiness()
 
     def _view(self, shape: Any) -> PostgresReadModelStore[Any, Any]:
         return PostgresReadModelStore(self._pool, shape)
-
-    def _rules(self) -> Rules:
-        settings = self.settings
-        return Rules(
-            lease=timedelta(seconds=settings.lease_seconds),
-            heartbeat_seconds=settings.heartbeat_seconds,
-            offline=timedelta(seconds=settings.offline_seconds),
-            ageing_seconds=settings.ageing_seconds,
-            policy=POLICIES[settings.routing_policy],
-        )
 
     async def _open_accounts(self) -> None:
         settings = self.settings
@@ -194,22 +176,18 @@ class ControlPlaneProcess:
             with suppress(DatabaseUnavailable):
                 await asyncio.to_thread(self._clock.set)
 
-    def _figures(self) -> Figures:
-        names = [projector.projection.name for projector in self.projectors]
-        head = self.watermarks.position(LOG)
-        lag = {name: float(max(head - self.watermarks.position(name), 0)) for name in names}
-        figures: Figures = {
-            "log_position": ("Newest position of the log that this process knows", float(head)),
-            "read_model_lag_events": ("How far each read model is behind the log", lag),
-            "commands_waiting": ("Commands that wait for the writer", float(self._writer.waiting)),
-            "leading": ("1 while this process dispatches", float(self.workforce.leading)),
-        }
-        if dispatcher := self.workforce.dispatcher:
-            floor = dispatcher.floor
-            held = sum(len(agent.held) for agent in floor.agents.values())
-            online = sum(agent.online for agent in floor.agents.values())
-            figures["tasks_open"] = ("Tasks that have not ended", float(len(floor.tasks)))
-            figures["tasks_ready"] = ("Tasks that wait for an agent", float(len(floor.ready)))
-            figures["leases_held"] = ("Leases outstanding", float(held))
-            figures["agents_online"] = ("Agents heard of lately", float(online))
-        return figures
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        lease=timedelta(seconds=settings.lease_seconds),
+        heartbeat_seconds=settings.heartbeat_seconds,
+        offline=timedelta(seconds=settings.offline_seconds),
+        ageing_seconds=settings.ageing_seconds,
+        policy=POLICIES[settings.routing_policy],
+    )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

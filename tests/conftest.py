@@ -76,7 +76,7 @@ def database() -> Iterator[Database]:
             url=make_conninfo(os.environ[APPLICATION_URL], dbname=name),
             owner_url=make_conninfo(os.environ[OWNER_URL], dbname=name),
         )
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(f"DROP DATABASE {name}")
 
 
 @pytest.fixture

@@ -82,4 +82,5 @@ def a_decision(winner: UUID = ALICE, *others: UUID) -> Decision:
 
 def by(actor: str = "user/ada", *, tenant: str = TENANT, **changes: Any) -> Origin:
     """A person or program asks for something."""
-    return Origin(**({"tenant": tenant, "actor": actor, "command_id": uuid7()} | changes))
+    origin: dict[str, Any] = {"tenant": tenant, "actor": actor, "command_id": uuid7()}
+    return Origin(**(origin | changes))

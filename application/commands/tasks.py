@@ -148,7 +148,7 @@ class TaskCommands:
         """Raises AggregateNotFound (of the parent), TooDeep, DeadlinePassed."""
         parent_id = command.specification["parent_id"]
         parent = work.load(Task, parent_id) if parent_id else None
-        if parent and parent.depth + 1 >= GENERATIONS_MAX:
+        if parent and parent.depth >= GENERATIONS_MAX:
             raise TooDeep(GENERATIONS_MAX)
         task = Task.submit(
             command.task_id,

@@ -8,6 +8,7 @@ accepted report of one attempt.
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from application.commands.agents import BringOnline
 from application.commands.tasks import AssignTask, Grant, ReportReleased
 from application.cursor import Cursor
 from application.follower import Page
-from application.ports import Clock
+from application.ports import Clock, Record
 from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.receipt import Receipt
@@ -29,11 +30,13 @@ from domain.agent import Standing
 from domain.capability import can_do
 from domain.errors import AgentRetired, AggregateNotFound, ControlPlaneError, Unavailable
 from domain.routing import Decision, Policy, Reading, decide
-from domain.task import Task
+from domain.task import Task, TaskStatus
 
 ASSIGNMENTS_MAX = 256
 """Assignments decided in one turn; they are committed together."""
 AWAY_PAUSE_SECONDS = 0.2
+WAIT_SECONDS_MIN = 0.05
+"""Who will not wait at all still gets one turn of the dispatcher."""
 
 log = structlog.get_logger("dispatch")
 
@@ -46,6 +49,10 @@ class LeaseRequest:
     slots: int
     answered: "asyncio.Future[None]"
     granted: list[GrantedLease] = field(default_factory=list)
+    in_flight: int = 0
+    """Assignments that were chosen for it and are being committed."""
+    over: bool = False
+    """Nothing more is chosen for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,7 @@ class Dispatcher:
         terms: Terms,
         policy: Policy,
         epoch: int,
-        open_task: Callable[[UUID], Awaitable[OpenTask | None]],
+        open_task: Callable[[Record], Awaitable[OpenTask | None]],
     ) -> None:
         self.floor = floor
         self._commands = commands
@@ -85,15 +92,15 @@ class Dispatcher:
         """Fold a page of the log, and look again at what can be assigned."""
         for record, event in page:
             if isinstance(event, Task.Retried) and record.aggregate_id not in self.floor.tasks:
-                await self._reopen(record.aggregate_id)
+                await self._reopen(record)
             else:
                 self.floor.apply(record, event)
         self._announce_cancels()
         self._changed.set()
 
-    async def _reopen(self, task_id: UUID) -> None:
+    async def _reopen(self, record: Record) -> None:
         """A task that had ended, and was forgotten, begins again."""
-        task = await self._open_task(task_id)
+        task = await self._open_task(record)
         if task is not None:
             self.floor.open(task, now=self._clock())
 
@@ -120,18 +127,18 @@ class Dispatcher:
         agent = self._agent(tenant, agent_id)
         agent.cpu, agent.memory, agent.queue = cpu, memory, queue
         await self._heard_of(agent)
-        named = {one.task_id: one.attempt for one in running}
         cancel, lost = [], []
         now = self._clock()
-        for task_id, attempt in named.items():
-            lease = agent.held.get(task_id)
-            if lease is not None and lease.attempt == attempt:
-                agent.held[task_id] = lease.renewed(now, self._terms.lease)
-            elif agent.cancels.get(task_id) == attempt:
-                cancel.append(Attempt(task_id=task_id, attempt=attempt))
+        # One by one: a worker that is slow to stop may name two attempts of one task.
+        for one in running:
+            lease = agent.held.get(one.task_id)
+            if lease is not None and lease.attempt == one.attempt:
+                agent.held[one.task_id] = lease.renewed(now, self._terms.lease)
+            elif agent.cancels.get(one.task_id) == one.attempt:
+                cancel.append(one)
             else:
-                lost.append(Attempt(task_id=task_id, attempt=attempt))
-        for task_id in agent.cancels.keys() - named.keys():
+                lost.append(one)
+        for task_id in agent.cancels.keys() - {one.task_id for one in running}:
             # It has stopped, or never knew of it.
             if task_id in agent.told:
                 del agent.cancels[task_id]
@@ -159,12 +166,9 @@ class Dispatcher:
             self._requests.setdefault(agent_id, []).append(request)
             self._changed.set()
             try:
-                async with asyncio.timeout(wait_seconds or 0.001):
-                    await request.answered
-            except TimeoutError:
-                log.debug("nothing_to_lease", agent_id=str(agent_id))
+                await _wait_for_answer(request, max(wait_seconds, WAIT_SECONDS_MIN))
             except asyncio.CancelledError:
-                self._give_back(request.agent_id, [lease.grant for lease in request.granted])
+                self._give_back(agent_id, [attempt_of(lease.grant) for lease in request.granted])
                 raise
             finally:
                 self._withdraw(request)
@@ -219,6 +223,7 @@ class Dispatcher:
             for line in (self.floor.ready.lines() if free else ())
         }
         chosen: list[tuple[OpenTask, Decision, LeaseRequest]] = []
+        won: Counter[UUID] = Counter()
         while len(chosen) < ASSIGNMENTS_MAX:
             open_lines = [line for line, agents in lines.items() if any(free[a] for a in agents)]
             best = self.floor.ready.take_best(open_lines)
@@ -228,11 +233,13 @@ class Dispatcher:
             candidates = [agent for agent in lines[line] if free[agent]]
             decision = decide(
                 self._policy,
-                [self._reading(agent, chosen) for agent in candidates],
+                [_reading(agent, won[agent.agent_id]) for agent in candidates],
                 seed=secrets.randbits(32),
             )
             winner = self.floor.agents[decision.winner]
+            won[winner.agent_id] += 1
             request = free[winner].pop()
+            request.in_flight += 1
             chosen.append((self.floor.tasks[task_id], decision, request))
         return chosen
 
@@ -246,25 +253,13 @@ class Dispatcher:
             wanted = [
                 request
                 for request in requests
-                if not request.answered.done()
+                if not request.answered.done() and not request.over
                 for _ in range(request.slots - len(request.granted))
             ]
             places = wanted[: max(agent.slots - len(agent.held), 0)]
             if places:
                 free[agent] = places
         return free
-
-    def _reading(
-        self, agent: KnownAgent, chosen: Sequence[tuple[OpenTask, Decision, LeaseRequest]]
-    ) -> Reading:
-        being_assigned = sum(1 for _, decision, _ in chosen if decision.winner == agent.agent_id)
-        return Reading(
-            agent_id=agent.agent_id,
-            cpu=agent.cpu,
-            memory=agent.memory,
-            queue=max(len(agent.held) + being_assigned, agent.queue),
-            slots=agent.slots,
-        )
 
     # Assigning: the decisions become events, then leases.
 
@@ -288,11 +283,14 @@ class Dispatcher:
         available = True
         now = self._clock()
         for (task, decision, request), outcome in zip(chosen, outcomes, strict=True):
+            request.in_flight -= 1
             if isinstance(outcome, Receipt):
                 self._grant(task, decision, request, outcome, now + self._terms.lease)
             else:
                 available = available and not isinstance(outcome, Unavailable)
                 self._not_assigned(task, outcome, now)
+            if request.over and not request.in_flight:
+                _answer(request)
         return available
 
     def _grant(
@@ -303,28 +301,35 @@ class Dispatcher:
         receipt: Receipt,
         expires_at: datetime,
     ) -> None:
-        grant = receipt.grant
+        grant: Grant | None = receipt.grant
+        if grant is None:
+            # The answer was lost and looked up in the log, which knows no grant: begin again.
+            # The log may have told of the assignment already, or not yet.
+            told = task.status == TaskStatus.ASSIGNED
+            attempt = task.attempt if told else task.attempt + 1
+            self._give_back(decision.winner, [Attempt(task_id=task.task_id, attempt=attempt)])
+            return
         self.floor.hold(task, decision.winner, grant.attempt, expires_at)
         if request not in self._requests.get(request.agent_id, []):
             # Its wait was over while this was being committed: nobody would ever work on it.
-            self._give_back(request.agent_id, [grant])
+            self._give_back(request.agent_id, [attempt_of(grant)])
             return
         request.granted.append(GrantedLease(grant=grant, expires_at=expires_at))
         _answer(request)
 
-    def _give_back(self, agent_id: UUID, grants: Sequence[Grant]) -> None:
+    def _give_back(self, agent_id: UUID, attempts: Sequence[Attempt]) -> None:
         """Queue again at once what was leased to somebody who does not know of it."""
-        if not grants:
+        if not attempts:
             return
         tenant = self.floor.agents[agent_id].tenant
         commands = [
             ReportReleased(
                 origin=origin_of("dispatch", tenant, causation_id=None),
-                task_id=grant.task_id,
+                task_id=one.task_id,
                 agent_id=agent_id,
-                attempt=grant.attempt,
+                attempt=one.attempt,
             )
-            for grant in grants
+            for one in attempts
         ]
         giving = asyncio.ensure_future(self._commands.execute_many(commands))
         self._giving_back.add(giving)
@@ -341,6 +346,30 @@ class Dispatcher:
         else:
             # Somebody was faster, as with a cancellation; the log tells what the task is now.
             log.info("not_assigned", task_id=str(task.task_id), code=error.code)
+
+
+async def _wait_for_answer(request: LeaseRequest, seconds: float) -> None:
+    """Until it is answered or its time is over; what is being committed for it then, is waited
+    for, since it would otherwise be assigned to nobody."""
+    await asyncio.wait([request.answered], timeout=seconds)
+    request.over = True
+    if request.in_flight:
+        await asyncio.wait([request.answered])
+
+
+def attempt_of(grant: Grant) -> Attempt:
+    """The attempt that was granted."""
+    return Attempt(task_id=grant.task_id, attempt=grant.attempt)
+
+
+def _reading(agent: KnownAgent, being_assigned: int) -> Reading:
+    return Reading(
+        agent_id=agent.agent_id,
+        cpu=agent.cpu,
+        memory=agent.memory,
+        queue=max(len(agent.held) + being_assigned, agent.queue),
+        slots=agent.slots,
+    )
 
 
 def _answer(request: LeaseRequest) -> None:

@@ -34,12 +34,34 @@ class OpenTask:
     agent_id: UUID | None = None
     queued_at: datetime | None = None
     due_at: datetime | None = None
+    assigned_at: datetime | None = None
     started_at: datetime | None = None
 
     @property
     def requirements(self) -> Requirements:
         """The line it waits in."""
         return self.tenant, self.requires
+
+
+def open_task_of(task: Task, *, position: int) -> OpenTask:
+    """What dispatching needs of a task as it stands, at the position of its last event."""
+    return OpenTask(
+        task_id=task.id,
+        tenant=task.tenant,
+        requires=frozenset(task.requires),
+        priority=task.priority,
+        timeout_seconds=task.timeout_seconds,
+        not_before=task.not_before,
+        deadline=task.deadline,
+        status=task.status,
+        version=task.version,
+        position=position,
+        attempt=task.attempt,
+        agent_id=task.agent_id if task.status in LEASED else None,
+        queued_at=task.modified_on if task.status is TaskStatus.QUEUED else None,
+        due_at=task.due_at,
+        started_at=task.assigned_at if task.status is TaskStatus.RUNNING else None,
+    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -61,6 +83,12 @@ class KnownAgent:
     held: dict[UUID, Lease] = field(default_factory=dict)
     cancels: dict[UUID, int] = field(default_factory=dict)
     told: set[UUID] = field(default_factory=set)
+
+    def must_stop(self, task_id: UUID, attempt: int) -> None:
+        """Remember to tell it that it works in vain."""
+        if self.cancels.get(task_id) != attempt:
+            self.cancels[task_id] = attempt
+            self.told.discard(task_id)
 
     @property
     def state(self) -> str:
@@ -89,6 +117,7 @@ class Floor:
         elif task.status == TaskStatus.SCHEDULED and task.due_at is not None:
             self._fall_due(task.due_at, task)
         elif task.status in LEASED and task.agent_id is not None:
+            task.assigned_at = now
             self.hold(task, task.agent_id, task.attempt, now + self._lease)
 
     def hold(self, task: OpenTask, agent_id: UUID, attempt: int, expires_at: datetime) -> None:
@@ -165,7 +194,7 @@ class Floor:
             case Task.Approved():
                 self._wait_until(task, task.not_before, event.timestamp)
             case Task.Assigned():
-                task.status = TaskStatus.ASSIGNED
+                task.status, task.assigned_at = TaskStatus.ASSIGNED, event.timestamp
                 self.hold(task, event.agent_id, event.attempt, event.lease_expires_at)
             case Task.Started() | Task.Progressed():
                 task.status = TaskStatus.RUNNING
@@ -233,7 +262,7 @@ class Floor:
     def _let_go(self, task: OpenTask) -> Lease | None:
         agent = self.agents.get(task.agent_id) if task.agent_id else None
         lease = agent.held.pop(task.task_id, None) if agent else None
-        task.agent_id = task.started_at = None
+        task.agent_id = task.assigned_at = task.started_at = None
         return lease
 
     def _end(self, task: OpenTask, *, stop_worker: bool) -> None:
@@ -242,4 +271,4 @@ class Floor:
         self.ready.discard(task.task_id)
         del self.tasks[task.task_id]
         if agent and lease and stop_worker:
-            agent.cancels[task.task_id] = lease.attempt
+            agent.must_stop(task.task_id, lease.attempt)

@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 
 from application.follower import FOLLOWED, LogFollower
-from application.ports import Clock, EventLog, Vitals
+from application.ports import Clock, EventLog, Record, Vitals
 from application.processes.dispatch import Dispatcher, Terms
-from application.processes.floor import Floor, KnownAgent, OpenTask
+from application.processes.floor import Floor, KnownAgent, OpenTask, open_task_of
 from application.processes.sweep import Sweep
 from application.projections.runner import ProjectionThread, Projector
 from application.watermarks import LOG, Watermarks
@@ -21,6 +21,7 @@ from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer
 from application.writer import Commands
 from domain.errors import AggregateNotFound, DatabaseUnavailable, OnStandby
 from domain.routing import Policy
+from domain.task import FINAL, Task
 
 LOCK_CHECK_SECONDS = 1.0
 VITALS_SECONDS = 1.0
@@ -50,9 +51,6 @@ class FloorSource(Protocol):
     async def open_tasks(self) -> tuple[int, list[OpenTask]]:
         """Tasks that have not ended, with the checkpoint they are true of. Raises
         DatabaseUnavailable."""
-
-    async def open_task(self, task_id: UUID) -> OpenTask | None:
-        """One of them. Raises DatabaseUnavailable."""
 
     async def known_agents(self, now: datetime) -> tuple[int, list[KnownAgent]]:
         """All agents, with a checkpoint they are no older than. Raises DatabaseUnavailable."""
@@ -114,9 +112,13 @@ class Leader:
         """Lead whenever the lock can be had, until cancelled."""
         try:
             while True:
-                with suppress(DatabaseUnavailable):
+                try:
                     if await asyncio.to_thread(self._lock.acquire):
                         await self._lead()
+                except DatabaseUnavailable:
+                    log.debug("no_database")
+                except Exception:  # the runner: a bug in leading must not end it silently
+                    log.exception("leading_failed")
                 await asyncio.sleep(LOCK_CHECK_SECONDS / 2)
         finally:
             self._lock.release()
@@ -213,11 +215,13 @@ class Leader:
         sweep = Sweep(floor, self._commands, self._clock, offline=rules.offline, epoch=epoch)
         return dispatcher, sweep
 
-    async def _reopened(self, task_id: UUID) -> OpenTask | None:
-        """A task that was retried; the board must have come to that first."""
-        head = self._watermarks.position(LOG)
-        await self._watermarks.reached("task_board", head, timeout_seconds=CATCH_UP_SECONDS)
-        return await self._source.open_task(task_id)
+    async def _reopened(self, record: Record) -> OpenTask | None:
+        """A task that was retried, from the log itself: a board that lags or stands still must
+        not keep it from being done. None when it has ended again."""
+        task = await asyncio.to_thread(self._log.load, record.aggregate_id)
+        if not isinstance(task, Task) or task.status in FINAL:
+            return None
+        return open_task_of(task, position=record.position)
 
     def _start_projecting(self) -> None:
         self.threads = [

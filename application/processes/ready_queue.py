@@ -10,6 +10,9 @@ from uuid import UUID
 Requirements = tuple[str, frozenset[str]]
 """The tenant, and the capabilities that are asked for: tasks alike in both wait in one line."""
 
+LEFT_MAX = 1_000
+"""So many tasks that left may stay in memory, or as many as wait, before they are cleared out."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -31,6 +34,7 @@ class ReadyQueue:
         self._lines: dict[Requirements, Line] = {}
         self._entries: dict[UUID, int] = {}
         self._numbers = itertools.count()
+        self._left = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -52,7 +56,10 @@ class ReadyQueue:
 
     def discard(self, task_id: UUID) -> None:
         """It waits no longer."""
-        self._entries.pop(task_id, None)
+        if self._entries.pop(task_id, None) is not None:
+            self._left += 1
+            if self._left > max(len(self._entries), LEFT_MAX):
+                self._forget_left()
 
     def lines(self) -> Iterator[Requirements]:
         """The requirements of the lines in which somebody waits."""
@@ -73,7 +80,7 @@ class ReadyQueue:
             return None
         (_, _, task_id), requirements = best
         heapq.heappop(self._lines[requirements].heap)
-        self.discard(task_id)
+        del self._entries[task_id]
         return requirements, task_id
 
     def _first(self, requirements: Requirements) -> tuple[float, int, UUID] | None:
@@ -83,4 +90,13 @@ class ReadyQueue:
             if self._entries.get(task_id) == number:
                 return line.heap[0]
             heapq.heappop(line.heap)
+            self._left -= 1
         return None
+
+    def _forget_left(self) -> None:
+        """Those who left stand in the heaps until they are met, and some never would be."""
+        for line in self._lines.values():
+            line.heap = [one for one in line.heap if self._entries.get(one[2]) == one[1]]
+            heapq.heapify(line.heap)
+        self._lines = {key: line for key, line in self._lines.items() if line.heap}
+        self._left = 0

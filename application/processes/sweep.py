@@ -2,6 +2,7 @@
 long, tasks that fell due, deadlines that passed, agents that fell silent."""
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -50,15 +51,9 @@ class Sweep:
         """Give every command that is due now. What the database kept from happening is due
         again."""
         now = self._clock()
-        commands = [
-            *self._due_tasks(now),
-            *(
-                command
-                for agent in self._floor.agents.values()
-                for command in self._late(agent, now)
-            ),
-            *self._silent(now),
-        ][:COMMANDS_MAX]
+        everything = itertools.chain(self._silent(now), self._late(now), self._due_tasks(now))
+        # Taken one by one: what is left out must not have been marked as done.
+        commands = list(itertools.islice(everything, COMMANDS_MAX))
         if not commands:
             return
         outcomes = await self._commands.execute_many(commands)
@@ -77,23 +72,27 @@ class Sweep:
             self._floor.renew_all(self._clock())
 
     def _due_tasks(self, now: datetime) -> Iterator[Command]:
-        for task in list(self._floor.due(now)):
-            origin = origin_of("timer", task.tenant, causation_id=self._cause(task))
-            if task.deadline is not None and task.deadline <= now:
-                yield MissDeadline(origin=origin, task_id=task.task_id)
-            elif task.status == TaskStatus.SCHEDULED and task.due_at and task.due_at <= now:
-                yield MakeTaskDue(origin=origin, task_id=task.task_id)
-            else:
+        for task in self._floor.due(now):
+            late = task.deadline is not None and task.deadline <= now
+            waits = task.status == TaskStatus.SCHEDULED
+            if not late and not (waits and task.due_at and task.due_at <= now):
                 continue
             # Until the log tells that it happened, ask again: the command may have been refused
             # by a database that was away.
             self._floor.come_back_to(task, now + AGAIN)
+            origin = origin_of("timer", task.tenant, causation_id=self._cause(task))
+            command = MissDeadline if late else MakeTaskDue
+            yield command(origin=origin, task_id=task.task_id)
 
-    def _late(self, agent: KnownAgent, now: datetime) -> Iterator[Command]:
-        """What this agent holds and should not hold any longer."""
+    def _late(self, now: datetime) -> Iterator[Command]:
+        """What agents hold and should not hold any longer."""
+        for agent in self._floor.agents.values():
+            yield from self._held_too_long(agent, now)
+
+    def _held_too_long(self, agent: KnownAgent, now: datetime) -> Iterator[Command]:
         for task_id, lease in list(agent.held.items()):
             task = self._floor.tasks.get(task_id)
-            if task is None:
+            if task is None or task.attempt > lease.attempt:
                 del agent.held[task_id]
             elif lease.expired(now):
                 yield ExpireLease(
@@ -101,8 +100,8 @@ class Sweep:
                     task_id=task_id,
                     attempt=lease.attempt,
                 )
-            elif self._timed_out(task, now):
-                agent.cancels[task_id] = lease.attempt
+            elif _timed_out(task, now):
+                agent.must_stop(task_id, lease.attempt)
                 yield TimeOutAttempt(
                     origin=origin_of("time_limit", task.tenant, causation_id=self._cause(task)),
                     task_id=task_id,
@@ -110,11 +109,6 @@ class Sweep:
                     attempt=lease.attempt,
                     retry_jitter=secrets.randbelow(1_000) / 1_000,
                 )
-
-    def _timed_out(self, task: OpenTask, now: datetime) -> bool:
-        if task.started_at is None:
-            return False
-        return now > task.started_at + timedelta(seconds=task.timeout_seconds) + TIMEOUT_GRACE
 
     def _silent(self, now: datetime) -> Iterator[Command]:
         for agent in self._floor.agents.values():
@@ -128,3 +122,10 @@ class Sweep:
 
     def _cause(self, task: OpenTask) -> str:
         return str(Cursor(self._epoch, task.position))
+
+
+def _timed_out(task: OpenTask, now: datetime) -> bool:
+    # A worker that keeps its lease and never says that it began is bound by the limit as well.
+    began = task.started_at or task.assigned_at
+    limit = timedelta(seconds=task.timeout_seconds) + TIMEOUT_GRACE
+    return began is not None and now > began + limit

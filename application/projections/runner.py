@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from application.ports import EventLog, ReadModelStore, Record, UnreadableEvent
+from application.ports import CheckpointMoved, EventLog, ReadModelStore, Record, UnreadableEvent
 from application.projections import Projection
 from domain.errors import DatabaseUnavailable
 
@@ -37,8 +38,17 @@ class Projector:
         checkpoint = self._store.checkpoint()
         advanced(checkpoint)
         while page := self._log.read(after=checkpoint, limit=PAGE_EVENTS):
-            self._fold(page)
-            checkpoint = page[-1].position
+            try:
+                checkpoint = self._fold(page, after=checkpoint)
+            except CheckpointMoved:
+                checkpoint = self._store.checkpoint()
+            except Unprojectable as error:
+                # Everything before it is shown: the model stands where the position says.
+                sound = [record for record in page if record.position < error.position]
+                if sound:
+                    with suppress(CheckpointMoved):
+                        advanced(self._fold(sound, after=checkpoint))
+                raise
             advanced(checkpoint)
         return checkpoint
 
@@ -49,11 +59,13 @@ class Projector:
         """
         twin = self._store.clear_rebuild()
         Projector(self._log, self.projection, twin).catch_up()
-        self._store.adopt_rebuild()
+        while not self._store.adopt_rebuild():
+            Projector(self._log, self.projection, twin).catch_up()
 
-    def _fold(self, page: list[Record]) -> None:
+    def _fold(self, page: list[Record], *, after: int) -> int:
         concerned = self._concerned(page)
-        with self._store.turn(page[-1].position) as turn:
+        position = page[-1].position
+        with self._store.turn(after=after, to=position) as turn:
             rows = turn.load({key for key, _, _ in concerned}) if concerned else {}
             changed = {}
             for key, record, event in concerned:
@@ -62,6 +74,7 @@ class Projector:
                     rows[key] = changed[key] = row
             if changed:
                 turn.put(list(changed.values()))
+        return position
 
     def _concerned(self, page: list[Record]) -> list[tuple[Any, Record, Any]]:
         concerned = []

@@ -115,6 +115,7 @@ def _apply(card: TaskCard, event: AggregateEvent) -> None:  # noqa: C901 - a cas
             card.started_at = event.timestamp
         case Task.Progressed():
             card.status = TaskStatus.RUNNING
+            card.started_at = card.started_at or event.timestamp
             card.progress, card.progress_message = event.fraction, event.message
         case Task.AttemptFailed():
             card.failures += 1

@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
+from application.ports import CheckpointMoved
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
@@ -170,10 +171,14 @@ class PostgresReadModelStore(Generic[KeyT, RowT]):
         return int(row[0]) if row else 0
 
     @contextmanager
-    def turn(self, checkpoint: int) -> Iterator[PostgresReadModelPage[KeyT, RowT]]:
-        """Commits at the end, or nothing at all. Raises DatabaseUnavailable."""
+    def turn(self, *, after: int, to: int) -> Iterator[PostgresReadModelPage[KeyT, RowT]]:
+        """Commits at the end, or nothing at all. Raises CheckpointMoved, DatabaseUnavailable."""
         with connection_of(self._pool) as connection, connection.transaction():
-            connection.execute(SQL["advance"], (self._table, checkpoint))
+            moved = connection.execute(
+                SQL["advance"], {"name": self._table, "after": after, "to": to}
+            )
+            if moved.fetchone() is None:
+                raise CheckpointMoved
             yield PostgresReadModelPage(connection, self._shape, self._table)
 
     def clear_rebuild(self) -> "PostgresReadModelStore[KeyT, RowT]":
@@ -184,17 +189,25 @@ class PostgresReadModelStore(Generic[KeyT, RowT]):
             connection.execute(SQL["forget"], (twin,))
         return PostgresReadModelStore(self._pool, self._shape, table=twin)
 
-    def adopt_rebuild(self) -> None:
+    def adopt_rebuild(self) -> bool:
         """Readers see the former rows until the commit, then the new. Raises
         DatabaseUnavailable."""
         twin = f"{self._shape.table}_rebuilt"
         names = {"table": sql.Identifier(self._table), "twin": sql.Identifier(twin)}
         with connection_of(self._pool) as connection, connection.transaction():
             connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute(SQL["begin"], (self._table,))
+            held = connection.execute(SQL["hold"], {"name": self._table, "twin": twin})
+            checkpoints: dict[str, int] = dict(held.fetchall())
+            rebuilt_to = checkpoints.get(twin, 0)
+            if rebuilt_to < checkpoints[self._table]:
+                return False
             connection.execute(sql.SQL(SQL["delete"]).format(**names))
             connection.execute(sql.SQL(SQL["adopt"]).format(**names))
-            connection.execute(SQL["adopt_checkpoint"], (twin, self._table))
+            connection.execute(SQL["adopt_checkpoint"], (rebuilt_to, self._table))
+            connection.execute(sql.SQL(SQL["clear"]).format(table=sql.Identifier(twin)))
             connection.execute(SQL["forget"], (twin,))
+            return True
 
     def digest(self) -> str:
         """SHA-256 over the rows as text, in key order. Raises DatabaseUnavailable."""

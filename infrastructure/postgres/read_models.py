@@ -130,16 +130,6 @@ class PostgresReadModels:
 
         return await read_async(self._pool, ask)
 
-    async def open_task(self, task_id: UUID) -> OpenTask | None:
-        """One of them, as the board has it. Raises DatabaseUnavailable."""
-
-        async def ask(connection: AsyncConnection[TupleRow]) -> OpenTask | None:
-            cursor = connection.cursor(binary=True, row_factory=kwargs_row(_open_task))
-            await cursor.execute(SQL["open_task"], (task_id,))
-            return await cursor.fetchone()
-
-        return await read_async(self._pool, ask)
-
     async def known_agents(self, now: datetime) -> tuple[int, list[KnownAgent]]:
         """Every agent of every tenant, taken as heard of now, and a checkpoint they are no older
         than.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from application.accounts.account import TooBusy
 
@@ -41,7 +41,7 @@ class Argon2Hasher:
     def _matches(self, secret_hash: str, secret: str) -> bool:
         try:
             return self._argon2.verify(secret_hash, secret)
-        except (VerifyMismatchError, InvalidHashError):
+        except (VerificationError, InvalidHashError):
             return False
 
     async def _off_loop(self, work: Callable[[], ResultT]) -> ResultT:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-Figures = dict[str, tuple[str, dict[str, float] | float]]
-"""By name: what it is, and its value or, by a label, its values."""
+from application.health import Figures
 
 
 class FiguresCollector(Collector):

@@ -1,0 +1,1 @@
+"""Every event ever shipped is still read."""

@@ -30,10 +30,13 @@ ON CONFLICT ({key}) DO UPDATE SET {changes}
 -- The twin belongs to nobody else while a rebuild runs.
 TRUNCATE {table}
 
--- name: compare
--- Locks the live model first, as its projector does, and tells whether the rebuilt one has come as far.
-SELECT coalesce((SELECT t.position FROM checkpoints t WHERE t.name = %(twin)s), 0) >= live.position
-FROM checkpoints live WHERE live.name = %(name)s FOR UPDATE
+-- name: begin
+-- So that there is a row to lock.
+INSERT INTO checkpoints (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING
+
+-- name: hold
+-- Keeps the projectors of both models out, as each of their pages begins with this lock.
+SELECT name, position FROM checkpoints WHERE name IN (%(name)s, %(twin)s) ORDER BY name FOR UPDATE
 
 -- name: delete
 -- Not TRUNCATE: readers go on seeing the former rows until the commit.
@@ -45,9 +48,7 @@ INSERT INTO {table} SELECT * FROM {twin}
 
 -- name: adopt_checkpoint
 -- Rows and checkpoint move together.
-INSERT INTO checkpoints (name, position)
-SELECT %(name)s, t.position FROM checkpoints t WHERE t.name = %(twin)s
-ON CONFLICT (name) DO UPDATE SET position = excluded.position
+UPDATE checkpoints SET position = %s WHERE name = %s
 
 -- name: digest
 -- Every column of every row, in key order. A digest of digests, since no text may be longer than 1 GB.

@@ -49,16 +49,11 @@ WHERE position > %(after)s
 ORDER BY position LIMIT %(limit)s
 
 -- name: open_tasks
--- What a dispatcher has to know when it begins: every task that has not ended, with the board's checkpoint.
+-- What a dispatcher has to know when it begins: every task that has not ended, with the board's checkpoint; in log
+-- order, which settles ties of rank as they were settled before.
 SELECT task_id, tenant, requires, priority, timeout_seconds, not_before, deadline, status, version,
        position, attempt, agent_id, queued_at, due_at, started_at
-FROM task_board WHERE status NOT IN ('completed', 'failed', 'cancelled')
-
--- name: open_task
--- One task that begins again after it had ended.
-SELECT task_id, tenant, requires, priority, timeout_seconds, not_before, deadline, status, version,
-       position, attempt, agent_id, queued_at, due_at, started_at
-FROM task_board WHERE task_id = %s AND status NOT IN ('completed', 'failed', 'cancelled')
+FROM task_board WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER BY position
 
 -- name: known_agents
 -- The whole roll: it has as many lines as there were ever names.

@@ -1,0 +1,81 @@
+"""How the process is: ready or not, and its figures."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from application.ports import EventLog
+from application.processes.leader import Leader
+from application.watermarks import LOG, Watermarks
+from application.writer import Writer
+from domain.errors import DatabaseUnavailable
+
+LAG_EVENTS_MAX = 10_000
+
+Figures = dict[str, tuple[str, dict[str, float] | float]]
+"""By name: what it is, and its value or, by a label, its values."""
+
+
+class Health:
+    """Looks at the parts of a process."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        writer: Writer,
+        leader: Leader,
+        watermarks: Watermarks,
+        *,
+        models: Sequence[str],
+    ) -> None:
+        self._log = log
+        self._writer = writer
+        self._leader = leader
+        self._watermarks = watermarks
+        self._models = models
+
+    async def readiness(self) -> dict[str, Any]:
+        """`{"ready": bool, "checks": {name: {"ok": bool, ...}}}`.
+
+        Ready when the database answers, this process leads, and its read models are near the head.
+        """
+        try:
+            head = await asyncio.to_thread(self._log.head)
+        except DatabaseUnavailable:
+            return {"ready": False, "checks": {"database": {"ok": False}}}
+        models = {
+            thread.name: {
+                "ok": thread.stopped_before is None and lag <= LAG_EVENTS_MAX,
+                "lag_events": lag,
+                "stopped_before": thread.stopped_before,
+            }
+            for thread in self._leader.threads
+            for lag in [self._lag(thread.name, head)]
+        }
+        leading = self._leader.leading
+        ready = leading and all(model["ok"] for model in models.values())
+        checks = {"database": {"ok": True}, "dispatcher": {"ok": leading}, **models}
+        return {"ready": ready, "checks": checks}
+
+    def figures(self) -> Figures:
+        """What is worth a curve."""
+        head = self._watermarks.position(LOG)
+        lag = {name: float(self._lag(name, head)) for name in self._models}
+        figures: Figures = {
+            "log_position": ("Newest position of the log that this process knows", float(head)),
+            "read_model_lag_events": ("How far each read model is behind the log", lag),
+            "commands_waiting": ("Commands that wait for the writer", float(self._writer.waiting)),
+            "leading": ("1 while this process dispatches", float(self._leader.leading)),
+        }
+        if self._leader.dispatcher is not None:
+            floor = self._leader.dispatcher.floor
+            held = sum(len(agent.held) for agent in floor.agents.values())
+            online = sum(agent.online for agent in floor.agents.values())
+            figures["tasks_open"] = ("Tasks that have not ended", float(len(floor.tasks)))
+            figures["tasks_ready"] = ("Tasks that wait for an agent", float(len(floor.ready)))
+            figures["leases_held"] = ("Leases outstanding", float(held))
+            figures["agents_online"] = ("Agents heard of lately", float(online))
+        return figures
+
+    def _lag(self, model: str, head: int) -> int:
+        return max(head - self._watermarks.position(model), 0)

@@ -1,0 +1,1 @@
+"""The command line `muster`: one module a command group, everything through the SDK."""

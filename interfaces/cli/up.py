@@ -1,0 +1,116 @@
+"""`muster up`: the whole service, in the foreground."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from interfaces.cli.failures import Failure
+from interfaces.cli.output import print_fields, print_line
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap import Settings
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def up(
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="N", help="Port; 8000. 0 takes any that is free."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Database, keys and first password.")
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A PostgreSQL of yours; else one is started."),
+    ] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="What is logged to stderr.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="Allow another address than this machine's own.")
+    ] = False,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", hidden=True, help="End with the parent.")
+    ] = False,
+) -> None:
+    """Run the whole service until Ctrl-C.
+
+    Each setting is a flag here, a MUSTERROLL_* variable (MUSTERROLL_PORT), or a line of
+    musterroll.toml in the working folder (port = 8000), in this order. There are more of them than
+    flags: see infrastructure/README.md.
+    """
+    given: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir and data_dir.expanduser().absolute(),
+        "database_url": database_url,
+        "log_level": log_level,
+        "behind_proxy": behind_proxy or None,
+    }
+    if until_stdin_closes:
+        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+    _serve(settings_of({name: value for name, value in given.items() if value is not None}))
+
+
+def _serve(settings: "Settings") -> None:
+    from interfaces.bootstrap import build  # noqa: PLC0415 - only the service needs these
+    from interfaces.http.server import serve  # noqa: PLC0415
+
+    serve(build(settings), on_ready=lambda url: _welcome(settings, url))
+
+
+def _welcome(settings: "Settings", url: str) -> None:
+    """A few lines for whoever started it; what programs need is in service.json."""
+    password = settings.data_dir / "admin-password"
+    kept = "as set by MUSTERROLL_ADMIN_PASSWORD" if settings.admin_password else f"in {password}"
+    print_line(f"Musterroll is ready at {url}")
+    print_line()
+    print_fields(
+        {
+            "  API": f"{url}/docs",
+            "  sign in": f"as admin; the password is {kept}",
+            "  data": "your PostgreSQL" if settings.database_url else str(settings.data_dir),
+        }
+    )
+    print_line()
+    print_line("Try, in another terminal:")
+    for command in _FIRST_COMMANDS:
+        print_line(f"  {command}")
+    print_line()
+    print_line("Ctrl-C stops it.")
+
+
+_FIRST_COMMANDS = (
+    "muster doctor",
+    "muster agent run --kind command --name echo --task echo -- cat",
+    """muster task submit echo --input '"hello"' --wait""",
+    "muster events tail --follow",
+)
+
+
+def _stop_when_stdin_closes() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def settings_of(given: dict[str, Any]) -> "Settings":
+    """The service's settings, flags first. Raises Failure where one makes no sense."""
+    from pydantic import ValidationError  # noqa: PLC0415 - only the service needs these
+
+    from interfaces.bootstrap import Settings  # noqa: PLC0415
+
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise Failure(f"a setting makes no sense: {faults}.") from error

@@ -1,0 +1,52 @@
+"""A sign of life on anything that takes longer than a second."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+PATIENCE_SECONDS = 1.0
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show a spinner and the text on stderr once it takes longer than a second, on a terminal."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield
+        return
+    spinner = _Spinner(text)
+    try:
+        yield
+    finally:
+        spinner.stop()
+
+
+class _Spinner:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lock = Lock()
+        self._stopped = False
+        self._status: Status | None = None
+        self._timer = Timer(PATIENCE_SECONDS, self._show)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._stopped = True
+            if self._status:
+                self._status.stop()
+
+    def _show(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - rich takes a tenth of a second
+
+        with self._lock:
+            if not self._stopped:
+                self._status = Console(stderr=True).status(self._text)
+                self._status.start()

@@ -1,0 +1,133 @@
+"""Request bodies: read with a bound and a time limit, parsed once, checked, and turned into
+models.
+"""
+
+import asyncio
+import re
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from interfaces.http.errors import (
+    ERRORS_SHOWN_MAX,
+    BadJson,
+    BodyTooLarge,
+    InvalidBody,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from interfaces.http.fields import NESTING_MAX, nested_deeper
+from interfaces.http.messages import in_words, pointer_to
+
+BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 30.0
+BODY_NESTING_MAX = NESTING_MAX + 4
+"""An input or result of the deepest kind, and what stands around it."""
+FAULTS_READ_MAX = 5_000
+"""Each fault that pydantic reports costs memory; a body with more of them is refused without a
+list.
+"""
+JSON_TYPES = re.compile(r"application/(json|[\w.+-]+\+json)", re.IGNORECASE | re.ASCII)
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+async def read_body(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """The whole body, whatever its Content-Length says.
+
+    Raises BodyTooLarge, RequestTimeout, UnsupportedMediaType (a Content-Encoding), and
+    ClientDisconnect.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("A body in a Content-Encoding is not taken.")
+    length = request.headers.get("content-length", "")
+    # int() of a very long text of digits is refused, so compare how long it is first.
+    if length.isdigit() and (len(length) > 15 or int(length) > bytes_max):
+        raise BodyTooLarge(bytes_max)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise BodyTooLarge(bytes_max)
+    except TimeoutError as error:
+        raise RequestTimeout(BODY_SECONDS_MAX) from error
+    return bytes(body)
+
+
+def require_json(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body says that it is JSON."""
+    content_type = request.headers.get("content-type", "")
+    media_type, _, parameters = content_type.partition(";")
+    charset = re.search(r'charset\s*=\s*"?([^\s;"]+)', parameters, re.IGNORECASE)
+    if not JSON_TYPES.fullmatch(media_type.strip()):
+        raise UnsupportedMediaType("The body has to be application/json.")
+    if charset and charset[1].lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType("JSON is UTF-8.")
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value of a body.
+
+    Of a key that comes twice the last one counts. Refused, because PostgreSQL or another reader of
+    JSON would not give it back as it came: what is no JSON, lone surrogates, NUL in a text, numbers
+    beyond a double or a 64-bit integer, and deep nesting. Raises BadJson.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # The message names the place and what was expected there, and never shows the body.
+        raise BadJson(f"The body is no JSON: {error}.") from error
+    if nested_deeper(value, BODY_NESTING_MAX):
+        raise BadJson(f"The body is nested deeper than {BODY_NESTING_MAX} levels.")
+    if b"\\u0000" in body and _holds_nul(value):
+        raise BadJson("A text in the body holds the character NUL.")
+    if LONG_NUMBER.search(body):
+        _require_exact_integers(body)
+    return value
+
+
+def model_of(kind: type[ModelT], value: Any) -> ModelT:
+    """The value as a model. Raises InvalidBody with the places that are at fault."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        count = error.error_count()
+        faults = error.errors(include_url=False) if count <= FAULTS_READ_MAX else []
+        shown = [
+            {"pointer": pointer_to(fault["loc"]), "message": in_words(fault)}
+            for fault in faults[:ERRORS_SHOWN_MAX]
+        ]
+        raise InvalidBody(shown, count) from error
+
+
+def _holds_nul(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            if "\0" in found:
+                return True
+        elif isinstance(found, dict):
+            waiting.extend(found)
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+    return False
+
+
+def _require_exact_integers(body: bytes) -> None:
+    # orjson reads an integer beyond 64 bits as a float, and so would change it silently.
+    import json  # noqa: PLC0415 - for this rare case only
+
+    def integer(text: str) -> int:
+        if len(text) > 20 or not INTEGER_MIN <= int(text) <= INTEGER_MAX:
+            raise BadJson("A number in the body is beyond 64 bits.")
+        return 0
+
+    json.loads(body, parse_int=integer)

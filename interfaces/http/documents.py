@@ -1,0 +1,121 @@
+"""The API to read: a page made from its OpenAPI description.
+
+Decision: a page of our own instead of Swagger UI. Nobody has to vendor 1.5 MB of somebody else's
+script, the content policy can forbid scripts altogether, and it reads like a book. Given up: the
+form that sends a request; every operation has a line for curl to copy instead.
+"""
+
+import json
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from interfaces.http.pages import as_text, page
+
+SIGN_IN = "--data-urlencode username=admin --data-urlencode password@admin-password"
+
+
+def api_page(document: dict[str, Any]) -> str:
+    """The whole description."""
+    return page("Musterroll API", "".join(_Page(document).content()))
+
+
+class _Page:
+    """The page in parts."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+
+    def content(self) -> Iterator[str]:
+        """All of it, in order."""
+        information = self._document["info"]
+        yield f"<h1>{escape(information['title'])} API</h1>"
+        for paragraph in information["description"].split("\n\n"):
+            yield f"<p>{as_text(paragraph)}</p>"
+        yield '<p>For programs: <a href="/openapi.json">openapi.json</a>. Go to: '
+        yield ", ".join(f'<a href="#{tag["name"]}">{tag["name"]}</a>' for tag in self._tags)
+        yield ".</p>"
+        for tag in self._tags:
+            yield f'<h2 id="{tag["name"]}">{tag["name"]}</h2><p>{as_text(tag["description"])}</p>'
+            for path, methods in self._document["paths"].items():
+                for method, described in methods.items():
+                    if described["tags"] == [tag["name"]]:
+                        yield from self._operation(method, path, described)
+
+    @property
+    def _tags(self) -> list[dict[str, str]]:
+        tags: list[dict[str, str]] = self._document["tags"]
+        return tags
+
+    def _operation(self, method: str, path: str, described: dict[str, Any]) -> Iterator[str]:
+        scope = described.get("x-scope")
+        right = f'<span class="scope">scope <code>{scope}</code></span>' if scope else ""
+        name = f'<span class="method">{method.upper()}</span> <code>{escape(path)}</code>'
+        yield f"<h3>{right}{name}</h3>"
+        yield f"<p>{as_text(described['summary'])}. {as_text(described.get('description', ''))}</p>"
+        yield _table(
+            [one["name"], one["in"], _kind(one["schema"]), one.get("description", "")]
+            for one in described.get("parameters", [])
+        )
+        for content in _contents(described):
+            yield _table(self._fields(content["schema"]))
+        yield f"<pre><code>{escape(self._curl(method, path, described))}</code></pre>"
+        yield "<details><summary>Answers</summary>"
+        yield _table(
+            [status, answer["description"]] for status, answer in described["responses"].items()
+        )
+        yield "</details>"
+
+    def _fields(self, schema: dict[str, Any]) -> Iterator[list[str]]:
+        found = self._resolved(schema)
+        for name, field in found.get("properties", {}).items():
+            required = "required" if name in found.get("required", []) else ""
+            yield [name, required, _kind(field), field.get("description", "")]
+
+    def _curl(self, method: str, path: str, described: dict[str, Any]) -> str:
+        words = ["curl", f"$MUSTERROLL_URL{path}"]
+        if method != "get":
+            words.insert(1, f"-X {method.upper()}")
+        if "security" in described:
+            words.append('-H "Authorization: Bearer $TOKEN"')
+        for content in _contents(described):
+            example = self._resolved(content["schema"]).get("examples", [None])[0]
+            if "grant_type" in self._resolved(content["schema"]).get("properties", {}):
+                words.append(f"-d grant_type=password {SIGN_IN}")
+            elif example is not None:
+                words.append(f"-H 'Content-Type: application/json' -d '{json.dumps(example)}'")
+        return " ".join(words)
+
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in schema:
+            return schema
+        name = schema["$ref"].rpartition("/")[2]
+        found: dict[str, Any] = self._document["components"]["schemas"][name]
+        return found
+
+
+def _contents(described: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(described.get("requestBody", {"content": {}})["content"].values())
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """What sort of value a schema asks for, in a word or a few."""
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(_kind(option) for option in options)
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "any JSON")
+
+
+def _table(rows: Iterator[list[str]]) -> str:
+    lines = "".join(
+        f"<tr><td><code>{escape(first)}</code></td>"
+        + "".join(f"<td>{as_text(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return f"<table>{lines}</table>" if lines else ""

@@ -1,0 +1,110 @@
+"""What is served under one path: finds the operation, checks who asks and what, then calls it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from application.access import Principal, Resource, authorize
+from application.accounts.account import RequestKey
+from application.ids import uuid7
+from interfaces.http.bodies import model_of, parse_json, read_body, require_json
+from interfaces.http.credentials import principal_of
+from interfaces.http.errors import MethodNotAllowed
+from interfaces.http.headers import expected_version, idempotency_key, request_key
+from interfaces.http.operation import OPEN, Call, Operation
+from interfaces.http.parameters import parameters_of
+from interfaces.http.ports import ControlPlane
+from interfaces.http.schemas.base import Body
+
+TEMPLATE = "musterroll.template"
+"""Where the path as declared stands in the ASGI scope, for the request log and the metrics."""
+
+
+class Endpoint:
+    """An ASGI application for one path.
+
+    One for all methods, since a route for each would answer a wrong `Allow` to the others
+    (`shared/reference/tooling.md`, API documents).
+    """
+
+    def __init__(self, process: ControlPlane, operations: Sequence[Operation]) -> None:
+        self._process = process
+        self._path = operations[0].path
+        self._operations = {operation.method: operation for operation in operations}
+        if "GET" in self._operations:
+            self._operations["HEAD"] = self._operations["GET"]
+        self._allowed = sorted({*self._operations, "OPTIONS"})
+        assert len({operation.path for operation in operations}) == 1, "one path"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises what is wrong with it, and what its operation raises."""
+        scope[TEMPLATE] = self._path
+        request = Request(scope, receive, send)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(self._allowed)})
+        operation = self._operations.get(request.method)
+        if operation is None:
+            raise MethodNotAllowed(self._allowed)
+        caller = await _allowed_caller(request, operation, self._process)
+        call = await _call(request, operation, self._process, caller)
+        return await operation.handler(call)
+
+
+async def _allowed_caller(
+    request: Request, operation: Operation, process: ControlPlane
+) -> Principal | None:
+    """Who asks, when that is allowed. Raises Unauthenticated, InsufficientScope, Foreign."""
+    if operation.scope == OPEN:
+        return None
+    caller = await principal_of(request, process)
+    agent_id = None
+    if operation.scope == "worker":
+        agent_id = Call.path_id(request, "agent_id")
+    authorize(caller, operation.scope, Resource(tenant=caller.tenant, agent_id=agent_id))
+    return caller
+
+
+async def _call(
+    request: Request, operation: Operation, process: ControlPlane, caller: Principal | None
+) -> Call[Any, Any]:
+    parameters = parameters_of(operation.parameters, request.scope["query_string"])
+    version = expected_version(request.headers) if operation.versioned else None
+    idempotency = idempotency_key(request.headers) if operation.repeatable else None
+    body, canonical = await _body(request, operation)
+    key = RequestKey(command_id=uuid7(), fingerprint=None)
+    if caller is not None and idempotency is not None:
+        key = request_key(
+            caller,
+            idempotency,
+            request_parts=[request.method, request.url.path, version, canonical],
+        )
+    return Call(
+        request=request,
+        process=process,
+        parameters=parameters,
+        body=body,
+        caller=caller,
+        key=key,
+        version=version,
+    )
+
+
+async def _body(request: Request, operation: Operation) -> tuple[Body | None, object]:
+    """The body as a model, and what of it tells one request from another."""
+    if operation.body is None:
+        return None, None
+    raw = await read_body(request)
+    if not raw and operation.body_optional:
+        value: Any = {}
+    else:
+        require_json(request)
+        value = parse_json(raw)
+    body = model_of(operation.body, value)
+    return body, operation.body.canonical(value)

@@ -1,0 +1,121 @@
+"""The types of fields: what JSON and a query can say, and the schema that says so to others."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+CURSOR_PATTERN = r"^[0-9]{1,9}:[0-9]{1,18}$"
+UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+MOMENT_PATTERN = (
+    r"^(19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+MOMENT = re.compile(MOMENT_PATTERN, re.ASCII)
+JSON_BYTES_MAX = 256 * 1024
+NESTING_MAX = 64
+
+
+def moment_from(value: Any) -> datetime:
+    """A moment from RFC 3339 text with a zone, from 1970 to 2999, in UTC.
+
+    The years are bounded so that no sum of a moment and a duration leaves what Python and
+    PostgreSQL can hold.
+    """
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):
+        raise ValueError("must be a moment as in RFC 3339, with a zone, from 1970 to 2999")
+    # Python reads at most microseconds.
+    text = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", value.upper())
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a moment that exists") from None
+
+
+def uuid_from(value: Any) -> UUID:
+    """An id from its usual text of 36 characters."""
+    if not isinstance(value, str) or not UUID_PATTERN.fullmatch(value):
+        raise ValueError("must be an id, such as 018f6a3e-1c2b-7d4e-9f00-0123456789ab")
+    return UUID(value)
+
+
+def whole_number_from(value: Any) -> int:
+    """A whole number from the text of a parameter."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def number_from(value: Any) -> float:
+    """A decimal number from the text of a parameter."""
+    if not isinstance(value, str) or not re.fullmatch(
+        r"-?[0-9]{1,9}(\.[0-9]{1,9})?", value, re.ASCII
+    ):
+        raise ValueError("must be a number")
+    return float(value)
+
+
+def small_enough(value: Any) -> Any:
+    """Any JSON, unless it is too large or too deep."""
+    if nested_deeper(value, NESTING_MAX):
+        raise ValueError(f"must be nested at most {NESTING_MAX} levels deep")
+    if len(orjson.dumps(value)) > JSON_BYTES_MAX:
+        raise ValueError("must be at most 256 KiB of JSON")
+    return value
+
+
+def nested_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand more than so many levels deep in one another."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Each once, in the order in which they first came."""
+    return tuple(dict.fromkeys(names))
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(moment_from),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": MOMENT_PATTERN,
+            "examples": ["2026-01-31T12:00:00Z"],
+        }
+    ),
+]
+Id = Annotated[
+    UUID,
+    BeforeValidator(uuid_from),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
+AnyJson = Annotated[
+    Any,
+    AfterValidator(small_enough),
+    WithJsonSchema({"description": "Any JSON, at most 256 KiB."}),
+]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+Kind = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
+Reason = Annotated[str, StringConstraints(max_length=2_000)]
+LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:]*$")]
+LabelValue = Annotated[str, StringConstraints(max_length=500)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]
+LabelFilter = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=700)]

@@ -1,0 +1,144 @@
+"""One operation: a method on a path, what is promised about it, and the call that it answers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from application.access import SCOPES, Principal
+from application.accounts.account import RequestKey
+from application.commands import Origin
+from application.cursor import Cursor
+from domain.errors import ControlPlaneError, EpochEnded
+from interfaces.http.errors import NoSuchPath
+from interfaces.http.fields import UUID_PATTERN
+from interfaces.http.headers import key_of_part, traceparent
+from interfaces.http.parameters import Parameters, QueryParameters
+from interfaces.http.ports import ControlPlane
+from interfaces.http.schemas.base import Body
+
+OPEN = "open"
+"""In place of a scope: everybody may ask."""
+
+BodyT = TypeVar("BodyT")
+ParametersT = TypeVar("ParametersT")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[BodyT, ParametersT]):
+    """A request that was found well-formed and allowed."""
+
+    request: Request
+    process: ControlPlane
+    parameters: ParametersT
+    body: BodyT
+    caller: Principal | None
+    key: RequestKey
+    version: int | None
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; on an open route nobody knows."""
+        assert self.caller is not None, "an open route asked who calls"
+        return self.caller
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that the call is about."""
+        return self.principal.tenant
+
+    @property
+    def seen(self) -> Cursor | None:
+        """What the caller has seen. Raises BadCursor, EpochEnded."""
+        assert isinstance(self.parameters, QueryParameters), "a command asked what was seen"
+        seen = self.parameters.cursor_seen(self.request.headers.get("Musterroll-Seen"))
+        if seen is not None:
+            self.require_epoch(seen)
+        return seen
+
+    def require_epoch(self, cursor: Cursor) -> None:
+        """Raises EpochEnded for a cursor of another epoch."""
+        if cursor.epoch != self.process.epoch:
+            raise EpochEnded(epoch=cursor.epoch, current=self.process.epoch)
+
+    def id_of(self, name: str) -> UUID:
+        """An id in the path. Raises NoSuchPath: what is no id names nothing."""
+        return self.path_id(self.request, name)
+
+    @staticmethod
+    def path_id(request: Request, name: str) -> UUID:
+        """The same, before there is a call."""
+        text = request.path_params[name]
+        if not UUID_PATTERN.fullmatch(text):
+            raise NoSuchPath
+        return UUID(text)
+
+    def origin(self) -> Origin:
+        """Who asks, for the one command that the request is."""
+        return self._origin(self.key)
+
+    def origin_of_part(self, place: int) -> Origin:
+        """The same for one of the many commands that the request holds."""
+        return self._origin(key_of_part(self.key, place))
+
+    def _origin(self, key: RequestKey) -> Origin:
+        return Origin(
+            tenant=self.tenant,
+            actor=self.principal.subject,
+            command_id=key.command_id,
+            fingerprint=key.fingerprint,
+            expected_version=self.version,
+            traceparent=traceparent(self.request.headers),
+        )
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A row of the route table. What is not declared is not served, and not allowed.
+
+    `scope` is one of SCOPES, or OPEN. `answer` is the type of the JSON answer, or a media type, or
+    None for none. `body` is None where no body is read; `body_optional` where an empty one will do.
+    `errors` are those of this operation alone; what all of its sort share is added by `failures`.
+    `versioned`: takes If-Match. `form`: what a form in place of JSON holds. `headers`: those of the
+    answer, with their meaning. `also`: other media types that the answer can have.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str
+    summary: str
+    answer: type[Any] | str | None
+    status: int = 200
+    description: str = ""
+    body: type[Body] | None = None
+    body_optional: bool = False
+    form: type[Any] | None = None
+    parameters: type[Parameters] = Parameters
+    errors: tuple[type[ControlPlaneError], ...] = ()
+    versioned: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a row that would leave open who may do what."""
+        assert self.scope in SCOPES or self.scope == OPEN, f"{self.path}: no scope is declared"
+        assert self.method in {"GET", "POST", "PATCH", "DELETE"}, f"{self.path}: {self.method}"
+        assert self.scope != "worker" or "{agent_id}" in self.path, f"{self.path}: whose work?"
+        assert self.summary, f"{self.path}: no summary"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it takes an Idempotency-Key: every POST that a principal makes."""
+        return self.method == "POST" and self.scope != OPEN
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it only answers from what is known."""
+        return self.method == "GET"

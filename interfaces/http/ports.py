@@ -1,0 +1,89 @@
+"""What the HTTP layer needs of the process behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from application.accounts.account import AccessTokens, RequestKey
+from application.accounts.administration import Accounts
+from application.commands import Command
+from application.queries import Queries
+from application.receipt import Receipt
+from application.workforce import Workforce
+from domain.errors import ControlPlaneError
+
+
+class Commands(Protocol):
+    """The way to the writer."""
+
+    async def execute(self, command: Command) -> Receipt:
+        """Decide and record one command. Raises what its handler raises."""
+
+    async def execute_many(self, commands: Sequence[Command]) -> list[Receipt | ControlPlaneError]:
+        """The same for many at once, each with its own outcome, in order."""
+
+
+class RequestKeys(Protocol):
+    """Remembers the keys of requests that hold many commands."""
+
+    async def keep(self, request: RequestKey) -> None:
+        """Raises IdempotencyKeyReused when the key stands for another request."""
+
+
+class ServerSettings(Protocol):
+    """The settings that concern the server."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def behind_proxy(self) -> bool: ...
+    @property
+    def data_dir(self) -> Path: ...
+    @property
+    def admin_password(self) -> SecretStr | None: ...
+    @property
+    def log_level(self) -> str: ...
+
+
+class ControlPlane(Protocol):
+    """A wired process: started and stopped by the application's lifespan.
+
+    The stores are known once `start` has returned, so `store_id` and `epoch`, and what depends on
+    them, may not be asked for before.
+    """
+
+    @property
+    def commands(self) -> Commands: ...
+    @property
+    def queries(self) -> Queries: ...
+    @property
+    def workforce(self) -> Workforce: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def request_keys(self) -> RequestKeys: ...
+    @property
+    def tokens(self) -> AccessTokens: ...
+    @property
+    def settings(self) -> ServerSettings: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def store_id(self) -> UUID: ...
+    @property
+    def metrics(self) -> CollectorRegistry: ...
+
+    async def readiness(self) -> dict[str, Any]:
+        """`{"ready": bool, "checks": {name: {...}}}`; never raises."""
+
+    async def start(self) -> None:
+        """Open the pools, start the threads; afterwards every other member works."""
+
+    async def stop(self) -> None:
+        """Finish what is under way, then close everything."""

@@ -1,0 +1,61 @@
+"""What each problem means, and what to do about it: the page behind its `type`."""
+
+import inspect
+from html import escape
+
+from domain.errors import ControlPlaneError
+from interfaces.http.errors import STATUSES, TITLES, status_of
+from interfaces.http.failures import every_kind
+from interfaces.http.pages import as_text, page
+
+ADVICE = {
+    400: "Send the request in the form that the documents show.",
+    401: "Get a token from POST /v1/oauth/token, and send it as `Authorization: Bearer`.",
+    403: "Ask an administrator for the scope, or sign in as somebody who has it.",
+    404: "Check the path and the id. What belongs to others looks as if it were not there.",
+    405: "The header Allow lists the methods that this path has.",
+    408: "Send the body without long pauses.",
+    409: "Read the task or agent again, then decide what to do.",
+    410: "The log was restored from a backup: read from its start, without a cursor.",
+    412: "Somebody changed it since you read it: read it again, then decide.",
+    413: "Send less at once.",
+    415: "Send JSON (for a token: a form), in UTF-8 and without a Content-Encoding.",
+    422: "Change the request; repeating it as it is will not help.",
+    429: "Wait as long as the header Retry-After says.",
+    500: "Tell whoever runs the service the request id. Repeating a request under its key is safe.",
+    503: "Repeat the request, under the same Idempotency-Key, after what Retry-After says.",
+}
+ADVICE_FOR = {
+    "agent_exists": "Take another name, or use the agent whose id is in `agent_id`.",
+    "idempotency_key_reused": "Draw a new key for every new request; keep it for repetitions.",
+    "invalid_client": "Check the client id and the secret; it may have been rotated.",
+    "invalid_grant": "Check the username and the password.",
+    "last_administrator": "Add another administrator first.",
+    "on_standby": "Repeat the request: another process is taking over.",
+    "read_model_behind": "Repeat the query: the read model is catching up with your cursor.",
+    "stale_attempt": "Stop working on it: the task is somebody else's now, or has ended.",
+}
+
+
+def problem_page(code: str) -> str | None:
+    """The page of a code; None for one that there is not."""
+    kinds = [kind for kind in every_kind() if kind.code == code and _has_status(kind)]
+    if not kinds:
+        return None
+    status = status_of(kinds[0])
+    meanings = "".join(f"<p>{as_text(_meaning(kind))}</p>" for kind in dict.fromkeys(kinds))
+    advice = ADVICE_FOR.get(code, ADVICE[status])
+    content = (
+        f"<h1><code>{escape(code)}</code></h1>{meanings}"
+        f"<p>It comes with status {status}, {TITLES[status].lower()}.</p>"
+        f'<h2>What to do</h2><p>{as_text(advice)}</p><p><a href="/docs">The API</a></p>'
+    )
+    return page(code, content)
+
+
+def _meaning(kind: type[ControlPlaneError]) -> str:
+    return inspect.cleandoc(kind.__doc__ or "")
+
+
+def _has_status(kind: type[ControlPlaneError]) -> bool:
+    return any(issubclass(kind, ours) for ours, _ in STATUSES)

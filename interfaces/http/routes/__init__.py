@@ -1,0 +1,18 @@
+"""The route table: every operation there is, one module a resource."""
+
+from interfaces.http.metrics import RequestMetrics
+from interfaces.http.operation import Operation
+from interfaces.http.routes import accounts, agents, events, service, tasks, tokens, workers
+
+
+def table(metrics: RequestMetrics) -> list[Operation]:
+    """Every operation. What is not listed here is not served."""
+    operations = [
+        *tokens.OPERATIONS,
+        *tasks.OPERATIONS,
+        *agents.OPERATIONS,
+        *workers.OPERATIONS,
+        *events.OPERATIONS,
+        *accounts.OPERATIONS,
+    ]
+    return operations + service.operations(operations, metrics)

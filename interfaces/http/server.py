@@ -1,0 +1,166 @@
+"""The server: binds the address, serves until told to stop, and tells where it is to be found."""
+
+import ipaddress
+import logging
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+from starlette.applications import Starlette
+
+from interfaces.http.app import create_app
+from interfaces.http.ports import ControlPlane, ServerSettings
+from interfaces.http.protocol import GuardedProtocol
+from interfaces.http.service_file import keep_service_file, remove_service_file
+
+KEEP_ALIVE_SECONDS = 30
+STOP_SECONDS_MAX = 10
+UNREAD_MILLISECONDS_MAX = 30_000
+"""How long a client may leave an answer unread before the kernel ends the connection."""
+OPEN_FILES_WANTED = 65_536
+WEBSOCKET_BYTES_MAX = 256 * 1024
+PRIVATE_NETWORKS = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "::1/128",
+    "fc00::/7",
+]
+"""Where a proxy may stand whose word about the client's address is taken."""
+
+
+class AddressInUse(OSError):
+    """Something else listens there already."""
+
+
+class UnsafeAddress(ValueError):
+    """Others could reach it, and nothing would encrypt what they send."""
+
+
+def serve(process: ControlPlane, on_ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` is called with the url once it answers.
+
+    Raises AddressInUse, UnsafeAddress, OSError, and what the process's `start` raises.
+    """
+    settings = process.settings
+    listener = bind(settings.host, settings.port, behind_proxy=settings.behind_proxy)
+    _allow_many_open_files()
+    # What uvicorn would log is logged by the envelope, or raised from here.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    app = create_app(process)
+    server = _Server(app, settings, _url_of(settings.host, listener), on_ready)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        # uvicorn ends the process when the application does not start; we say why instead.
+        raise app.state.failure from None
+    finally:
+        listener.close()
+        remove_service_file(settings.data_dir)
+
+
+def bind(host: str, port: int, *, behind_proxy: bool) -> socket.socket:
+    """A socket at the address, not listening yet. Raises AddressInUse, UnsafeAddress, OSError."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    if not behind_proxy and not ipaddress.ip_address(address[0]).is_loopback:
+        raise UnsafeAddress(
+            f"{host} can be reached by others, without TLS: put a proxy in front, "
+            "and say --behind-proxy."
+        )
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Connections inherit it. uvicorn would wait for a reader that never reads.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS_MAX)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if isinstance(error, PermissionError):
+            raise
+        raise AddressInUse(
+            f"Nothing can listen on {host}:{port} ({error.strerror}): is a service running "
+            "there already? --port takes another port."
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which says when it is ready, ends long polls, and does not die of its signals."""
+
+    def __init__(
+        self,
+        app: Starlette,
+        settings: ServerSettings,
+        url: str,
+        on_ready: Callable[[str], None] | None,
+    ) -> None:
+        super().__init__(_configuration(app, settings))
+        self._app = app
+        self._settings = settings
+        self._url = url
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        keep_service_file(self._settings, self._url)
+        if self._on_ready is not None:
+            self._on_ready(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.stopping.set()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        # uvicorn raises them again at the end, and the process would die instead of returning.
+        signals = (signal.SIGINT, signal.SIGTERM)
+        former = {number: signal.signal(number, self.handle_exit) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def _configuration(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=GuardedProtocol,
+        ws="websockets-sansio",
+        ws_max_size=WEBSOCKET_BYTES_MAX,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=PRIVATE_NETWORKS if settings.behind_proxy else [],
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS_MAX,
+    )
+
+
+def _url_of(host: str, listener: socket.socket) -> str:
+    """Where a program on this machine finds it."""
+    address = ipaddress.ip_address(listener.getsockname()[0])
+    if address.is_unspecified:
+        host = "::1" if address.version == 6 else "127.0.0.1"
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def _allow_many_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

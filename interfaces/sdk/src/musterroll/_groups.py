@@ -1,0 +1,121 @@
+"""The calls of the two clients, in groups: `client.tasks.submit`, `client.agents.list`, ..."""
+
+from typing import TypeVar
+
+from musterroll._calls import Awaiting, Blocking, awaited, blocking, listed, listed_async
+from musterroll._request import Plan
+from musterroll._routes import access, agents, tasks
+
+T = TypeVar("T")
+
+
+class _Group:
+    def __init__(self, client: Blocking) -> None:
+        self._client = client
+
+    def _run(self, plan: Plan[T]) -> T:
+        return self._client._run(plan)
+
+
+class _AsyncGroup:
+    def __init__(self, client: Awaiting) -> None:
+        self._client = client
+
+    async def _run(self, plan: Plan[T]) -> T:
+        return await self._client._run(plan)
+
+
+class Tasks(_Group):
+    """`client.tasks`"""
+
+    submit = blocking(tasks.submit)
+    submit_many = blocking(tasks.submit_many)
+    status = blocking(tasks.status)
+    wait = blocking(tasks.wait)
+    get = blocking(tasks.get)
+    list = listed(tasks.list_)
+    counts = blocking(tasks.counts)
+    cancel = blocking(tasks.cancel)
+    approve = blocking(tasks.approve)
+    reject = blocking(tasks.reject)
+    retry = blocking(tasks.retry)
+    retry_many = blocking(tasks.retry_many)
+
+
+class AsyncTasks(_AsyncGroup):
+    """`client.tasks` of the async client"""
+
+    submit = awaited(tasks.submit)
+    submit_many = awaited(tasks.submit_many)
+    status = awaited(tasks.status)
+    wait = awaited(tasks.wait)
+    get = awaited(tasks.get)
+    list = listed_async(tasks.list_)
+    counts = awaited(tasks.counts)
+    cancel = awaited(tasks.cancel)
+    approve = awaited(tasks.approve)
+    reject = awaited(tasks.reject)
+    retry = awaited(tasks.retry)
+    retry_many = awaited(tasks.retry_many)
+
+
+class Agents(_Group):
+    """`client.agents`"""
+
+    register = blocking(agents.register)
+    list = listed(agents.list_)
+    get = blocking(agents.get)
+    change = blocking(agents.change)
+    drain = blocking(agents.drain)
+    resume = blocking(agents.resume)
+    retire = blocking(agents.retire)
+    rotate_secret = blocking(agents.rotate_secret)
+
+
+class AsyncAgents(_AsyncGroup):
+    """`client.agents` of the async client"""
+
+    register = awaited(agents.register)
+    list = listed_async(agents.list_)
+    get = awaited(agents.get)
+    change = awaited(agents.change)
+    drain = awaited(agents.drain)
+    resume = awaited(agents.resume)
+    retire = awaited(agents.retire)
+    rotate_secret = awaited(agents.rotate_secret)
+
+
+class Users(_Group):
+    """`client.users`"""
+
+    create = blocking(access.create_user)
+    list = listed(access.list_users)
+    rotate_password = blocking(access.rotate_password)
+    delete = blocking(access.delete_user)
+
+
+class AsyncUsers(_AsyncGroup):
+    """`client.users` of the async client"""
+
+    create = awaited(access.create_user)
+    list = listed_async(access.list_users)
+    rotate_password = awaited(access.rotate_password)
+    delete = awaited(access.delete_user)
+
+
+class Clients(_Group):
+    """`client.clients`"""
+
+    create = blocking(access.create_client)
+    list = listed(access.list_clients)
+    rotate_secret = blocking(access.rotate_client_secret)
+    delete = blocking(access.delete_client)
+
+
+class AsyncClients(_AsyncGroup):
+    """`client.clients` of the async client"""
+
+    create = awaited(access.create_client)
+    list = listed_async(access.list_clients)
+    rotate_secret = awaited(access.rotate_client_secret)
+    delete = awaited(access.delete_client)

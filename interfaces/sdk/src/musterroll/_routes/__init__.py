@@ -1,0 +1,1 @@
+"""Every route of the service: parameters in, requests out. Nothing here is sent."""

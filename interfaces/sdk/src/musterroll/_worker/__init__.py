@@ -1,0 +1,1 @@
+"""How a worker works. A shift is one run of it, from first heartbeat to last report."""

@@ -1,0 +1,244 @@
+"""What the service answers: frozen, with moments as aware datetimes in UTC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Required, TypedDict
+
+FINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+class NewTask(TypedDict, total=False):
+    """One task of `tasks.submit_many`. What is left out takes the service's default."""
+
+    kind: Required[str]
+    input: Any
+    requires: list[str]
+    priority: int
+    max_attempts: int
+    timeout_seconds: int
+    not_before: datetime | str
+    deadline: datetime | str
+    labels: Mapping[str, str]
+    parent_id: str
+    approval: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """A bearer token (RFC 6749). `expires_in` is in seconds; None: it does not say."""
+
+    access_token: str = field(repr=False)
+    token_type: str = "Bearer"  # noqa: S105
+    expires_in: float | None = None
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a command did: the task or agent, its version, and the cursor to read it back at."""
+
+    id: str
+    version: int
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something failed."""
+
+    code: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one member of a batch turned out. `error` is None when it was accepted."""
+
+    id: str | None = None
+    version: int | None = None
+    cursor: str | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStatus:
+    """Where a task stands. `progress` runs from 0 to 1."""
+
+    id: str
+    status: str
+    progress: float = 0.0
+    result: Any = None
+    error: Failure | None = None
+    attempt: int = 0
+    agent_id: str | None = None
+    version: int = 0
+    cursor: str | None = None
+    waiting_reason: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether this is its last status (a failed task can still be retried by hand)."""
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCard:
+    """A task in a list: all of it but its input and result."""
+
+    id: str
+    status: str
+    kind: str
+    progress: float = 0.0
+    progress_message: str | None = None
+    error: Failure | None = None
+    attempt: int = 0
+    agent_id: str | None = None
+    version: int = 0
+    cursor: str | None = None
+    waiting_reason: str | None = None
+    requires: tuple[str, ...] = ()
+    priority: int = 5
+    max_attempts: int = 3
+    timeout_seconds: int = 300
+    not_before: datetime | None = None
+    deadline: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parent_id: str | None = None
+    approval: bool = False
+    failures: int = 0
+    lease_expires_at: datetime | None = None
+    submitted_at: datetime | None = None
+    submitted_by: str | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDetails(TaskCard):
+    """All that is known of a task."""
+
+    input: Any = None
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many tasks stand in each status."""
+
+    counts: Mapping[str, int]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """An agent in the roster. `cpu`, `memory` and `load` run from 0 to 100."""
+
+    id: str
+    name: str
+    state: str
+    online: bool = False
+    capabilities: tuple[str, ...] = ()
+    slots: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+    running: int = 0
+    cpu: float | None = None
+    memory: float | None = None
+    queue: int | None = None
+    load: float | None = None
+    last_heard_at: datetime | None = None
+    completed: int = 0
+    failed: int = 0
+    lost: int = 0
+    registered_at: datetime | None = None
+    version: int = 0
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A registered agent. The secret is None when the answer was a repetition."""
+
+    id: str
+    version: int
+    cursor: str | None = None
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A new client secret, shown once: None when the answer was a repetition."""
+
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person who may sign in. `password` is set where one was made, once."""
+
+    user_id: str
+    username: str = ""
+    tenant: str = ""
+    scopes: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program with credentials of its own. `client_secret` is set where one was made, once."""
+
+    client_id: str
+    name: str = ""
+    tenant: str = ""
+    scopes: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact in the log, as a CloudEvent. `id` is its cursor, `data` the event's own fields."""
+
+    id: str
+    type: str
+    source: str = ""
+    subject: str = ""
+    time: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    version: int | None = None
+    actor: str | None = None
+    commandid: str | None = None
+    correlationid: str | None = None
+    causationid: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """An event told in a sentence."""
+
+    cursor: str
+    at: datetime | None = None
+    subject: str = ""
+    type: str = ""
+    text: str = ""
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on one attempt of a task."""
+
+    task_id: str
+    attempt: int
+    kind: str
+    input: Any = None
+    timeout_seconds: float = 300.0
+    lease_expires_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    lessons: tuple[Any, ...] = ()
+    collaboration_id: str | None = None

@@ -1,0 +1,86 @@
+"""A whole service in this process, listening on a real socket."""
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import uvicorn
+from pydantic import SecretStr
+
+from infrastructure.settings import Settings
+from interfaces.bootstrap import ControlPlaneProcess, build
+from interfaces.http.app import create_app
+from tests.conftest import Database
+
+PASSWORD = "correct horse battery"
+START_SECONDS_MAX = 30
+
+
+class Service:
+    """Started in a thread with an event loop of its own; stopped at the end of the with
+    statement."""
+
+    def __init__(self, database: Database, data_dir: Path, **settings: Any) -> None:
+        self.process: ControlPlaneProcess = build(
+            Settings(
+                data_dir=data_dir,
+                database_url=SecretStr(database.url),
+                database_owner_url=SecretStr(database.owner_url),
+                admin_password=SecretStr(PASSWORD),
+                **({"log_level": "error"} | settings),
+            )
+        )
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        app = create_app(self.process)
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
+        )
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        with httpx.Client(base_url=self.url, timeout=START_SECONDS_MAX) as client:
+            # The socket listens already, so the first answer comes when the service has started.
+            client.get("/healthz").raise_for_status()
+            while client.get("/readyz").status_code != 200:
+                assert self._thread.is_alive(), "the service did not start"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def client(self, username: str = "admin", password: str = PASSWORD) -> httpx.Client:
+        """An HTTP client signed in as a user."""
+        form = {"grant_type": "password", "username": username, "password": password}
+        return self._signed_in(form)
+
+    def machine(self, client_id: str, client_secret: str) -> httpx.Client:
+        """An HTTP client signed in as a program or agent."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": client_secret,
+        }
+        return self._signed_in(form)
+
+    def _signed_in(self, form: dict[str, str]) -> httpx.Client:
+        answer = httpx.post(f"{self.url}/v1/oauth/token", data=form).raise_for_status()
+        token = answer.json()["access_token"]
+        return httpx.Client(
+            base_url=self.url, timeout=40, headers={"Authorization": f"Bearer {token}"}
+        )
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
