@@ -141,6 +141,8 @@ class Queries:
         """One task. Raises AggregateNotFound too."""
         await self._reach("task_board", seen)
         card = await self._models.task(tenant, task_id)
+        if card is None and await self._was_behind("task_board"):
+            card = await self._models.task(tenant, task_id)
         if card is None:
             raise AggregateNotFound("task", task_id)
         return (await self._standings(tenant, [card]))[0]
@@ -191,6 +193,8 @@ class Queries:
         """One agent. Raises AggregateNotFound too."""
         await self._reach("agent_roster", seen)
         agent = await self._models.agent(tenant, agent_id)
+        if agent is None and await self._was_behind("agent_roster"):
+            agent = await self._models.agent(tenant, agent_id)
         if agent is None:
             raise AggregateNotFound("agent", agent_id)
         return agent
@@ -245,6 +249,19 @@ class Queries:
             poll_seconds=SOON_SECONDS,
         ):
             raise ReadModelBehind(f"The {model.replace('_', ' ')} has not reached {seen} yet.")
+
+    async def _was_behind(self, model: str) -> bool:
+        """Wait for what was committed before; False when the model had come to that already.
+
+        Who submits a task and asks for it at once must not be told that there is none, even when
+        they do not say what they have seen.
+        """
+        head = self._watermarks.position(LOG)
+        if self._watermarks.position(model) >= head:
+            return False
+        return await self._watermarks.reached(
+            model, head, timeout_seconds=READ_MODEL_WAIT_SECONDS, poll_seconds=SOON_SECONDS
+        )
 
     async def _standings(self, tenant: str, cards: Sequence[TaskCard]) -> list[TaskStanding]:
         queued = any(card.status == TaskStatus.QUEUED for card in cards)

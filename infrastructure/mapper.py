@@ -85,7 +85,8 @@ class CatalogueMapper(Mapper[UUID]):
             if getattr(kind, "class_version", 1) > 1:
                 text = orjson.dumps(_newest_shape(kind, orjson.loads(text)))
             return adapter.validate_json(text)
-        except (ValidationError, orjson.JSONDecodeError) as error:
+        except (ValidationError, ValueError, LookupError, TypeError) as error:
+            # The last two are an upcaster's, over a state that never was of its version.
             raise UnreadableEvent(f"{stored_event.topic} of another shape: {error}") from error
 
 
@@ -160,7 +161,7 @@ def _newest_shape(kind: type[Any], state: Any) -> dict[str, Any]:
 def _event_adapter(kind: type[Any]) -> "TypeAdapter[dict[str, Any]]":
     hints = get_type_hints(kind)
     # By `fields` and not by `__dataclass_fields__`, where `class_version` stands as well.
-    names = {field.name for field in fields(kind)} - NOT_STATE
+    names = [field.name for field in fields(kind) if field.name not in NOT_STATE]
     return _adapter(f"{kind.__qualname__}State", {name: hints[name] for name in names})
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from application.access import InvalidToken, Principal, has_scope
 from application.accounts.account import Account, AccountStore, Claims
 
-FRESH_SECONDS = 0.9
+FRESH_SECONDS = 0.5
 """How long an account that was looked up is believed: another process's revocation counts within
 1 s.
 """

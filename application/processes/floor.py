@@ -237,6 +237,9 @@ class Floor:
                 agent.online = True
             case Agent.WentOffline():
                 agent.online = False
+                # Should it come back, what it still runs is `lost` to it.
+                agent.cancels.clear()
+                agent.told.clear()
             case Agent.Drained():
                 agent.standing = Standing.DRAINING
             case Agent.Resumed():

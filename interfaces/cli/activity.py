@@ -26,6 +26,7 @@ def activity(
             as_json=as_json,
             columns={
                 "WHEN": lambda row: ago(row["at"]),
+                "ABOUT": itemgetter("subject"),
                 "WHAT": itemgetter("text"),
                 "BY": itemgetter("actor"),
             },

@@ -188,7 +188,6 @@ def _count(running: object) -> int:
 _COLUMNS: dict[str, Callable[[Row], object]] = {
     "AGENT": itemgetter("name"),
     "STATE": itemgetter("state"),
-    "ONLINE": lambda row: "online" if row["online"] else "offline",
     "BUSY": lambda row: f"{_count(row['running'])}/{row['slots']}",
     "LOAD": lambda row: "-" if row["load"] is None else f"{row['load']:.0f} %",
     "DONE": itemgetter("completed"),

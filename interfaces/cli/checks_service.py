@@ -28,7 +28,7 @@ def check_service(session: Session, settings: "Settings") -> Iterator[Finding]:
         try:
             url = client.url
         except Unavailable as error:
-            yield warn("service", str(error), "start one: muster up")
+            yield warn("service", _absence(error), "start one: muster up; or name one: --url URL")
             yield _port(settings.host, settings.port)
             yield _database(settings)
             return
@@ -36,6 +36,10 @@ def check_service(session: Session, settings: "Settings") -> Iterator[Finding]:
             yield fail("service", str(error), "correct --url or MUSTERROLL_URL")
             return
         yield from _answers(client, url)
+
+
+def _absence(error: Unavailable) -> str:
+    return "none runs here" if error.code == "service_not_found" else str(error)
 
 
 def _answers(client: Client, url: str) -> Iterator[Finding]:

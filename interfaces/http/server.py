@@ -72,7 +72,9 @@ def bind(host: str, port: int, *, behind_proxy: bool) -> socket.socket:
             f"{host} can be reached by others, without TLS: put a proxy in front, "
             "and say --behind-proxy."
         )
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named in full, since asyncio turns Nagle's algorithm off only for a socket that says TCP; the
+    # head and the body of an answer are two writes, and the second would wait 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Connections inherit it. uvicorn would wait for a reader that never reads.

@@ -55,9 +55,7 @@ def test_only_the_operator_has_backups_by_being_administrator() -> None:
     with pytest.raises(InsufficientScope):
         authorize(holder("admin"), "backups:admin", HERE)
 
-    authorize(
-        holder("admin", tenant="default"), "backups:admin", Resource(tenant="default")
-    )
+    authorize(holder("admin", tenant="default"), "backups:admin", Resource(tenant="default"))
 
 
 @pytest.mark.parametrize("action", ["everything", "", "tasks", "TASKS:READ"])

@@ -502,7 +502,7 @@ def test_a_task_that_is_not_done_by_its_deadline_fails_wherever_it_stands(
     assert task.status is TaskStatus.FAILED
 
 
-@pytest.mark.parametrize("status", FINAL)
+@pytest.mark.parametrize("status", sorted(FINAL))
 def test_a_task_that_has_ended_misses_no_deadline(status: TaskStatus) -> None:
     task = a_task_that_is(status, deadline=LATER)
 
@@ -535,7 +535,7 @@ def test_a_task_is_cancelled_wherever_it_stands(status: TaskStatus) -> None:
     assert task.status is TaskStatus.CANCELLED
 
 
-@pytest.mark.parametrize("status", FINAL)
+@pytest.mark.parametrize("status", sorted(FINAL))
 def test_cancelling_a_task_that_has_ended_changes_nothing(status: TaskStatus) -> None:
     task = a_task_that_is(status)
 

@@ -10,7 +10,6 @@ from infrastructure.security import passwords
 from infrastructure.security.passwords import Argon2Hasher
 
 
-
 def test_a_secret_is_known_again_and_another_is_not() -> None:
     async def story() -> None:
         hasher = Argon2Hasher()

@@ -1,7 +1,6 @@
 """A whole service in this process, listening on a real socket."""
 
 import asyncio
-import socket
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from infrastructure.settings import Settings
 from interfaces.bootstrap import ControlPlaneProcess, build
 from interfaces.http.app import create_app
+from interfaces.http.server import bind
 from tests.conftest import Database
 
 PASSWORD = "correct horse battery"
@@ -34,7 +34,7 @@ class Service:
                 **({"log_level": "error"} | settings),
             )
         )
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = bind("127.0.0.1", 0, behind_proxy=False)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app = create_app(self.process)
         self._server = uvicorn.Server(

@@ -165,11 +165,13 @@ def test_the_report_tells_what_was_found_and_how_the_work_was_done() -> None:
         "It sails.",
         "5.2 s after bob died",
         "alice, attempt 2",
-        "Yes. 5 tasks, 5 task.completed events",
+        "Yes. 5 tasks, 5 of the log's events are task.completed",
         "The log holds 11 events",
     ):
         assert said in shown
 
 
 def test_the_report_admits_that_something_was_done_twice() -> None:
-    assert "No. 5 tasks, 6 task.completed events; 1 done twice" in told(a_report(done_twice=1))
+    assert "No. 5 tasks, 6 of the log's events are task.completed: 1 done twice" in told(
+        a_report(done_twice=1)
+    )

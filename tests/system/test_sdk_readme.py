@@ -21,16 +21,17 @@ SDK = ROOT / "interfaces" / "sdk"
 WORKER, CLIENT = re.findall(r"```python\n(.*?)```", (SDK / "README.md").read_text(), re.DOTALL)[:2]
 PATIENCE_SECONDS = 30
 
-SLEEPER = """
-import sys, time
+WAITER = """
+import time
+from pathlib import Path
 from musterroll import Worker
-worker = Worker(name="sleeper")
+worker = Worker(name="waiter")
 
-@worker.task("sleep")
-def sleep(task):
-    while not task.cancelled and time.time() < task.input:
+@worker.task("wait")
+def wait(task):
+    while not task.cancelled and not Path(task.input).exists():
         time.sleep(0.01)
-    return "rested"
+    return "waited"
 
 worker.run()
 """
@@ -91,34 +92,43 @@ def test_the_worker_and_the_client_of_the_readme_work(service: Service) -> None:
     assert log.splitlines()[-1].endswith("INFO worker counter has stopped")
 
 
+def until_logged(worker: subprocess.Popen[str], text: str) -> None:
+    assert worker.stderr
+    while text not in worker.stderr.readline():
+        assert worker.poll() is None
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_running_task_end(
-    service: Service, client: Client, number: signal.Signals
+    service: Service, client: Client, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with program(SLEEPER, service) as worker:
-        task = client.tasks.submit("sleep", time.time() + 1)
+    awaited = tmp_path / "awaited"
+    with program(WAITER, service) as worker:
+        task = client.tasks.submit("wait", str(awaited))
         until_running(client, task.id)
         worker.send_signal(number)
+        until_logged(worker, "stopping; a second signal does not wait")
+        awaited.touch()
         _, log = worker.communicate(timeout=PATIENCE_SECONDS)
 
     assert worker.returncode == 0, log
-    assert client.tasks.status(task.id).result == "rested"
+    assert client.tasks.status(task.id).result == "waited"
 
 
-def test_a_second_signal_gives_the_task_back(service: Service, client: Client) -> None:
-    with program(SLEEPER, service) as worker:
-        task = client.tasks.submit("sleep", time.time() + 3600, max_attempts=1)
+def test_a_second_signal_gives_the_task_back(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
+    with program(WAITER, service) as worker:
+        task = client.tasks.submit("wait", str(tmp_path / "never"), max_attempts=1)
         until_running(client, task.id)
         worker.send_signal(signal.SIGTERM)
-        assert worker.stderr
-        while "a second signal does not wait" not in worker.stderr.readline():
-            assert worker.poll() is None
+        until_logged(worker, "stopping; a second signal does not wait")
         worker.send_signal(signal.SIGTERM)
         _, log = worker.communicate(timeout=PATIENCE_SECONDS)
 
     assert worker.returncode == 0, log
-    assert client.tasks.get(task.id).failures == 0
-    assert client.tasks.status(task.id).status == "queued"
+    found = client.tasks.get(task.id)
+    assert (found.status, found.failures) == ("queued", 0)
 
 
 def test_without_a_service_a_worker_says_what_to_do_in_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from interfaces.cli.demo.crew import Crew
 from interfaces.cli.demo.files import Selection
 from interfaces.cli.demo.screen import Scene, Screen, SilentScreen
 from interfaces.cli.demo.story import Story
-from interfaces.cli.demo.work import Job, jobs_for
+from interfaces.cli.demo.work import Job, counted, jobs_for
 from interfaces.cli.failures import Failure
 from musterroll import Client
 from musterroll.errors import Unavailable
@@ -81,7 +81,7 @@ def prepare(
         for member in stage.members[1:]:
             crew.start_agent(member.name)
             _enlist(stage, client, member, orders)
-        stage.scene.step = ""
+        stage.scene.title = f"{counted(len(stage.jobs), 'task')} about {stage.scene.title}"
         yield client
 
 
@@ -92,10 +92,7 @@ def follow(stage: Stage, client: Client) -> None:
     """
     while not stage.story.is_over:
         if stage.scene.seconds > SECONDS_MAX:
-            raise Failure(
-                f"{stage.story.completed} of {len(stage.story.tasks)} tasks were done after "
-                f"{SECONDS_MAX:.0f} s; is this machine busy? Try fewer: --tasks 100."
-            )
+            raise Failure(_why_unfinished(stage))
         try:
             _look(stage, client, wait_seconds=EVENTS_WAIT_SECONDS)
             if _is_time_to_kill(stage):
@@ -105,6 +102,7 @@ def follow(stage: Stage, client: Client) -> None:
             raise
         for name, code in stage.crew.fallen():
             _note_death(stage, name, f"{name} ended by signal {-code}")
+        stage.scene.step = _commentary(stage)
         stage.screen.show(stage.scene)
     while _look(stage, client, wait_seconds=0):
         continue  # What was written after the last task ended belongs to the story too.
@@ -175,6 +173,26 @@ def _kill(stage: Stage, client: Client) -> None:
     names = ", ".join(stage.story.tasks[task_id].label for task_id in held)
     process_id = stage.crew.kill(VICTIM)
     _note_death(stage, VICTIM, f"kill -9 {process_id}: {VICTIM} dies, holding {names}")
+
+
+def _commentary(stage: Stage) -> str:
+    """What a spectator should know at this moment."""
+    if not stage.killed_at:
+        return f"Soon {VICTIM} will be killed, with tasks in hand. What becomes of them?"
+    waiting = [rescue for rescue in stage.story.rescues if rescue.completed_at is None]
+    if any(stage.story.agents[stage.agent_ids[name]].in_hand for name in stage.killed_at):
+        return "The service was not told: the tasks come back when their leases expire."
+    if waiting:
+        return f"Leases have expired; waiting for other agents: {counted(len(waiting), 'task')}."
+    return "All tasks of the dead were finished by others."
+
+
+def _why_unfinished(stage: Stage) -> str:
+    story = stage.story
+    done = f"{story.completed} of {len(story.tasks)} tasks were done after {SECONDS_MAX:.0f} s"
+    if others := [name for name in stage.killed_at if name != VICTIM]:
+        return f"{done}: {', '.join(others)} was killed, and nobody is left who can do the rest."
+    return f"{done}; is this machine busy? Try fewer: --tasks 100."
 
 
 def _note_death(stage: Stage, name: str, text: str) -> None:

@@ -160,7 +160,7 @@ class Crew:
             popen = subprocess.Popen(
                 [sys.executable, "-m", *words],
                 stdin=subprocess.PIPE,
-                stdout=output,
+                stdout=subprocess.DEVNULL,
                 stderr=output,
                 cwd=self.folder,
                 env=_environment(),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ from interfaces.cli.demo.files import Selection, choose_files
 from interfaces.cli.demo.report import Report, report_of
 from interfaces.cli.demo.screen import Scene, screen_for
 from interfaces.cli.demo.story import Story
-from interfaces.cli.demo.telling import lines_of, next_steps, show
-from interfaces.cli.demo.work import files_for
+from interfaces.cli.demo.telling import lines_of, show, show_steps
+from interfaces.cli.demo.work import counted, files_for
 from interfaces.cli.failures import Failure
 from interfaces.cli.output import print_json
+from interfaces.cli.waiting import working
 
 FOLDER_PREFIX = "musterroll-demo-"
 OWNER_FILE = "demo.pid"
@@ -54,9 +56,9 @@ def perform(play: Play) -> None:
     """
     began_at = time.monotonic()
     selection = _select(play)
-    title = f"{len(selection.files)} files of {play.root}"
+    title = f"{counted(len(selection.files), 'file')} of {play.root}"
     scene = Scene(title=title, story=Story(), began_at=began_at)
-    with _signals_interrupt(), _crew(keep=play.keep) as crew:
+    with _interruption_told(), _signals_interrupt(), _crew(keep=play.keep) as crew:
         stage = Stage(crew=crew, scene=scene, members=play.members)
         with (
             screen_for(quiet=play.as_json) as stage.screen,
@@ -64,6 +66,15 @@ def perform(play: Play) -> None:
         ):
             follow(stage, client)
         _tell(play, stage, report_of(stage, selection))
+
+
+@contextmanager
+def _interruption_told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("muster: interrupted; the demo stopped everything it had started.\n")
+        raise
 
 
 def _select(play: Play) -> Selection:
@@ -90,7 +101,7 @@ def _crew(*, keep: bool) -> Iterator[Crew]:
         went_well = True
     finally:
         if not (keep and went_well):
-            with _signals_wait():
+            with _signals_wait(), working("Stopping everything"):
                 crew.stop()
 
 
@@ -133,7 +144,7 @@ def _tell(play: Play, stage: Stage, report: Report) -> None:
         return
     show(lines_of(report))
     steps = _steps_with(stage.crew) if play.keep else _STEPS
-    show(next_steps(steps))
+    show_steps(steps)
 
 
 _STEPS = (
@@ -147,7 +158,10 @@ _STEPS = (
 def _steps_with(crew: Crew) -> tuple[tuple[str, str], ...]:
     ids = " ".join(map(str, crew.process_ids()))
     return (
-        (f"export MUSTERROLL_DATA_DIR={crew.data_dir}", "lets the commands below find it"),
+        (
+            f"export MUSTERROLL_DATA_DIR={crew.data_dir}",
+            "lets the commands below find this service",
+        ),
         ("muster agent list", "who is there"),
         ("muster task list --limit 10", "what was done; then: muster task get TASK_ID"),
         ("muster events tail --follow", "the log, as it is written"),

@@ -191,14 +191,15 @@ def _agents(scene: Scene) -> Table:
     table.add_column("has in hand", no_wrap=True, overflow="ellipsis", ratio=1)
     for agent in scene.story.agents.values():
         load = scene.loads.get(agent.name)
+        is_there = agent.online and agent.name not in scene.killed
         table.add_row(
             agent.name,
             _slots(agent, scene),
-            "" if load is None else f"{load:.0f} %",
+            f"{load:.0f} %" if is_there and load is not None else "",
             str(agent.completed),
             str(agent.failed or ""),
             Text(str(agent.lost or ""), style="red"),
-            Text(_in_hand(agent, scene.story), style="cyan"),
+            Text(_in_hand(agent, scene.story), style="cyan" if is_there else "red"),
         )
     return table
 

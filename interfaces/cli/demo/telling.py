@@ -1,7 +1,7 @@
 """The report as people read it."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -10,10 +10,12 @@ from rich.text import Text
 
 from interfaces.cli.demo.findings import LookAlikes, Readability
 from interfaces.cli.demo.report import AgentShare, Checked, Found, Report, RescueTold
+from interfaces.cli.demo.work import counted
 from interfaces.cli.output import is_plain, print_line
 
 SHARE_WIDTH = 24
 PIPED_WIDTH = 110
+STEP_WIDTH_MAX = 40
 LOOK_ALIKE_GROUPS_SHOWN = 4
 LOOK_ALIKE_FILES_SHOWN = 4
 
@@ -34,41 +36,54 @@ def lines_of(report: Report) -> RenderableType:
     return Group(*_parts(report))
 
 
-def next_steps(lines: Iterable[tuple[str, str]]) -> RenderableType:
-    """Commands to try, and what each is for."""
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for command, purpose in lines:
-        table.add_row(Text(command, style="bold"), Text(purpose, style="dim"))
-    return Group(_heading("Next"), _indented(table))
+def show_steps(steps: Sequence[tuple[str, str]]) -> None:
+    """Print commands to try, and what each is for; long ones unbroken, to be copied."""
+    show(_heading("Next"))
+    width = max(len(command) for command, _ in steps)
+    for command, purpose in steps:
+        if width <= STEP_WIDTH_MAX:
+            print_line(f"  {command:<{width}}  {purpose}")
+        else:
+            print_line(f"  # {purpose}")
+            print_line(f"  {command}")
 
 
 def _parts(report: Report) -> Iterator[RenderableType]:
     found = report["found"]
-    yield _heading(f"What the agents found in {found['files']} files of {found['folder']}")
-    yield from map(_indented, _found(found))
+    where = f"{counted(found['files'], 'file')} of {found['folder']}"
+    yield _heading(f"What the agents found in {where}")
+    for paragraph in _found(found):
+        yield _indented(Group(*paragraph))
     yield _heading("Who did the work")
     yield _indented(_shares(report["agents"]))
     yield _indented(_routing(report))
     if report["rescues"]:
         yield _heading("What happened to the work of the agent that was killed")
         yield _indented(_rescues(report["rescues"]))
+    else:
+        yield _indented(Text("No agent was killed: the work was done too soon to see its end."))
     yield _heading("Exactly once?")
     yield _indented(_check(report["check"]))
     yield _indented(_log(report))
 
 
-def _found(found: Found) -> Iterator[RenderableType]:
+def _found(found: Found) -> Iterator[list[RenderableType]]:
+    """Paragraph by paragraph."""
+    overview: list[RenderableType] = []
     if found["keywords"]:
-        yield Text.assemble(("They are about  ", "dim"), ", ".join(found["keywords"]))
-    yield from _reading(found["readability"])
+        overview.append(Text.assemble(("They are about  ", "dim"), ", ".join(found["keywords"])))
+    yield [*overview, *_reading(found["readability"])]
     if found["most_complex"]:
-        yield Text()
-        yield _functions(found)
+        yield [Text(), _functions(found)]
     if found["look_alikes"]:
-        yield Text()
-        yield Text("Files that resemble one another", style="dim")
-        yield from _groups(found["look_alikes"])
-    for file, summary in found["summaries"].items():
+        heading = Text("Files that resemble one another", style="dim")
+        yield [Text(), heading, *_groups(found["look_alikes"])]
+    if found["summaries"]:
+        yield [Text(), *_summaries(found["summaries"])]
+
+
+def _summaries(summaries: dict[str, str]) -> Iterator[Text]:
+    for file, summary in summaries.items():
         yield Text.assemble((f"{file}  ", "bold"), " ".join(summary.split()))
 
 
@@ -130,8 +145,8 @@ def _routing(report: Report) -> Text:
     wins = report["won_by_least_loaded"]
     return Text(
         f"Agents ask for work when they have room. {report['contested']} of {report['decisions']} "
-        f"times several asked at once, and the least loaded one got it {wins} times. "
-        f"{report['retries']} attempts failed and were tried again."
+        f"times several asked at once, and the least loaded one got it {counted(wins, 'time')}. "
+        f"{counted(report['retries'], 'failed attempt')} led to another one."
     )
 
 
@@ -148,13 +163,14 @@ def _rescues(rescues: list[RescueTold]) -> Table:
 
 
 def _check(check: Checked) -> Text:
-    counted = (
-        f"{check['tasks']} tasks, {check['completed_events']} task.completed events; "
+    figures = (
+        f"{counted(check['tasks'], 'task')}, {check['completed_events']} of the log's events are "
+        "task.completed: "
         f"{check['done_twice']} done twice, {check['never_done']} never done."
     )
     if check["exactly_once"]:
-        return Text.assemble(("Yes. ", "bold green"), counted)
-    return Text.assemble(("No. ", "bold red"), counted)
+        return Text.assemble(("Yes. ", "bold green"), figures)
+    return Text.assemble(("No. ", "bold red"), figures)
 
 
 def _log(report: Report) -> Text:

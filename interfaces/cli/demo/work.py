@@ -58,6 +58,11 @@ def relative_to(root: Path, path: Path) -> str:
     return str(path.relative_to(root)) if path != root else path.name
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def _job(kind: str, path: Path, selection: Selection, given: dict[str, str]) -> Job:
     file = relative_to(selection.root, path)
     return Job(kind=kind, label=f"{kind} of {file}", file=file, task=_task(kind, given))
