@@ -1,7 +1,6 @@
 """How the process is: ready or not, and its figures."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from application.ports import EventLog
@@ -25,14 +24,11 @@ class Health:
         writer: Writer,
         leader: Leader,
         watermarks: Watermarks,
-        *,
-        models: Sequence[str],
     ) -> None:
         self._log = log
         self._writer = writer
         self._leader = leader
         self._watermarks = watermarks
-        self._models = models
 
     async def readiness(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": {name: {"ok": bool, ...}}}`.
@@ -49,7 +45,7 @@ class Health:
                 "lag_events": lag,
                 "stopped_before": thread.stopped_before,
             }
-            for thread in self._leader.threads
+            for thread in self._leader.upkeep.threads
             for lag in [self._lag(thread.name, head)]
         }
         leading = self._leader.leading
@@ -60,7 +56,7 @@ class Health:
     def figures(self) -> Figures:
         """What is worth a curve."""
         head = self._watermarks.position(LOG)
-        lag = {name: float(self._lag(name, head)) for name in self._models}
+        lag = {name: float(self._lag(name, head)) for name in self._leader.upkeep.names}
         figures: Figures = {
             "log_position": ("Newest position of the log that this process knows", float(head)),
             "read_model_lag_events": ("How far each read model is behind the log", lag),

@@ -161,7 +161,8 @@ class Writer:
             except DatabaseUnavailable:
                 self._forget(decided)
                 look_up = batch
-                # A connection that was just lost is replaced at once; a database that is away, is not.
+                # A connection that was just lost is replaced at once; a database that is away, is
+                # not.
                 batch = self._wait_for_database(batch, pause=AWAY_PAUSE_SECONDS if outages else 0)
                 outages += 1
             else:

@@ -207,6 +207,24 @@ class EpochEnded(ControlPlaneError):
         )
 
 
+class ReadModelNotFound(NotFound):
+    """There is no read model of this name."""
+
+    code = "read_model_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no read model {name!r}.")
+
+
+class AlreadyRebuilding(Conflict):
+    """The read model is being rebuilt already."""
+
+    code = "already_rebuilding"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The read model {name!r} is being rebuilt already.")
+
+
 class ReadModelBehind(Unavailable):
     """The read model did not reach the wanted cursor in time."""
 

@@ -6,9 +6,9 @@ A setting comes from a flag of `muster up`, else from its `MUSTERROLL_*` variabl
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -83,6 +83,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of what is logged, to standard error."
     )
+
+    @model_validator(mode="after")
+    def _leases_can_be_renewed(self) -> Self:
+        for name in ("lease_seconds", "offline_seconds"):
+            if getattr(self, name) < 2 * self.heartbeat_seconds:
+                raise ValueError(f"{name} must be at least twice heartbeat_seconds")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -16,6 +16,7 @@ from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
 from application.projections.runner import Projector
 from application.projections.task_board import TaskBoardProjection
+from application.projections.upkeep import ReadModelUpkeep
 from application.queries import Queries
 from application.watermarks import LOG, Watermarks
 from application.writer import Commands, Writer
@@ -112,11 +113,14 @@ class ControlPlaneProcess:
         self.watermarks.attach(asyncio.get_running_loop())
         self.watermarks.advance(LOG, await models.head())
         self.queries = Queries(models, self.watermarks, store.epoch)
-        projectors = [
-            Projector(self._log, TaskBoardProjection(), self._view(TASK_BOARD)),
-            Projector(self._log, AgentRosterProjection(), self._view(AGENT_ROSTER)),
-            Projector(self._log, ActivityFeedProjection(), self._view(ACTIVITY_FEED)),
-        ]
+        self.upkeep = ReadModelUpkeep(
+            [
+                Projector(self._log, TaskBoardProjection(), self._view(TASK_BOARD)),
+                Projector(self._log, AgentRosterProjection(), self._view(AGENT_ROSTER)),
+                Projector(self._log, ActivityFeedProjection(), self._view(ACTIVITY_FEED)),
+            ],
+            advanced=self.watermarks.advance,
+        )
         control_plane = ControlPlane(self._log, self._clock, all_handlers())
         self._writer = Writer(control_plane, on_commit=self._committed)
         self.commands = Commands(self._writer)
@@ -124,16 +128,13 @@ class ControlPlaneProcess:
             lock=PostgresLeaderLock(self._database.url),
             event_log=self._log,
             source=models,
-            projectors=projectors,
+            upkeep=self.upkeep,
             commands=self.commands,
             clock=self._clock,
             watermarks=self.watermarks,
             rules=_rules(self.settings),
         )
-        names = [projector.projection.name for projector in projectors]
-        self._health = Health(
-            self._log, self._writer, self.workforce, self.watermarks, models=names
-        )
+        self._health = Health(self._log, self._writer, self.workforce, self.watermarks)
 
     async def _begin(self) -> None:
         await asyncio.to_thread(self._writer.start)
@@ -168,7 +169,7 @@ class ControlPlaneProcess:
 
     def _committed(self, head: int) -> None:
         self.watermarks.advance(LOG, head)
-        self.workforce.wake()
+        self.upkeep.wake()
 
     async def _keep_time(self) -> None:
         while True:

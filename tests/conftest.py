@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,9 @@ class Database:
     owner_url: str
 
 
-@pytest.fixture
-def database() -> Iterator[Database]:
-    """A fresh clone of the template, some 10 ms."""
+@contextmanager
+def fresh_database() -> Iterator[Database]:
+    """A fresh clone of the template, some 10 ms; dropped at the end."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(os.environ[OWNER_URL], autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
@@ -77,6 +78,13 @@ def database() -> Iterator[Database]:
             owner_url=make_conninfo(os.environ[OWNER_URL], dbname=name),
         )
         connection.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    """A fresh database."""
+    with fresh_database() as database:
+        yield database
 
 
 @pytest.fixture

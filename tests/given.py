@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from application.commands import Origin
@@ -34,7 +34,7 @@ def a_specification(**changes: Any) -> TaskSpecification:
         "parent_id": None,
         "approval": False,
     }
-    return TaskSpecification(**(specification | changes))  # type: ignore[typeddict-item]
+    return cast("TaskSpecification", specification | changes)
 
 
 def a_task(*steps: Step, **changes: Any) -> Task:

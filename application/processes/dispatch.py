@@ -7,6 +7,7 @@ accepted report of one attempt.
 """
 
 import asyncio
+import heapq
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,18 +24,21 @@ from application.follower import Page
 from application.ports import Clock, Record
 from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask
+from application.processes.ready_queue import Requirements
 from application.receipt import Receipt
 from application.workforce import Attempt, GrantedLease, HeartbeatAnswer, LeaseAnswer
 from application.writer import Commands
 from domain.agent import Standing
-from domain.capability import can_do
 from domain.errors import AgentRetired, AggregateNotFound, ControlPlaneError, Unavailable
 from domain.routing import Decision, Policy, Reading, decide
 from domain.task import Task, TaskStatus
 
 ASSIGNMENTS_MAX = 256
 """Assignments decided in one turn; they are committed together."""
+CANDIDATES_MAX = 64
+"""Agents considered for one task. All of them stand in its event, which has to stay small."""
 AWAY_PAUSE_SECONDS = 0.2
+LOT = secrets.SystemRandom()
 WAIT_SECONDS_MIN = 0.05
 """Who will not wait at all still gets one turn of the dispatcher."""
 
@@ -218,19 +222,22 @@ class Dispatcher:
     def _choose(self) -> list[tuple[OpenTask, Decision, LeaseRequest]]:
         """The best ranked tasks for the agents that wait, with the decisions that led there."""
         free = self._free_slots()
-        lines = {
-            line: [a for a in free if a.tenant == line[0] and can_do(a.capabilities, line[1])]
-            for line in (self.floor.ready.lines() if free else ())
-        }
+        ready = self.floor.ready
+        # A line leaves the heap when it is empty or its agents are busy: within a turn, for good.
+        lines = ready.lines() if free else ()
+        heads = [(head, line) for line in lines if (head := ready.first(line))]
+        heapq.heapify(heads)
         chosen: list[tuple[OpenTask, Decision, LeaseRequest]] = []
         won: Counter[UUID] = Counter()
-        while len(chosen) < ASSIGNMENTS_MAX:
-            open_lines = [line for line, agents in lines.items() if any(free[a] for a in agents)]
-            best = self.floor.ready.take_best(open_lines)
-            if best is None:
-                break
-            line, task_id = best
-            candidates = [agent for agent in lines[line] if free[agent]]
+        while heads and len(chosen) < ASSIGNMENTS_MAX:
+            _, line = heapq.heappop(heads)
+            candidates = _able(line, free)
+            taken = ready.take_best([line]) if candidates else None
+            if taken is None:
+                continue
+            _, task_id = taken
+            if (head := ready.first(line)) is not None:
+                heapq.heappush(heads, (head, line))
             decision = decide(
                 self._policy,
                 [_reading(agent, won[agent.agent_id]) for agent in candidates],
@@ -370,6 +377,17 @@ def _reading(agent: KnownAgent, being_assigned: int) -> Reading:
         queue=max(len(agent.held) + being_assigned, agent.queue),
         slots=agent.slots,
     )
+
+
+def _able(line: Requirements, free: "dict[KnownAgent, list[LeaseRequest]]") -> list[KnownAgent]:
+    """Those that have a place and can do what this line asks for; of very many, some by lot."""
+    tenant, requires = line
+    able = [
+        agent
+        for agent, places in free.items()
+        if places and agent.tenant == tenant and requires <= agent.capabilities
+    ]
+    return able if len(able) <= CANDIDATES_MAX else LOT.sample(able, CANDIDATES_MAX)
 
 
 def _answer(request: LeaseRequest) -> None:

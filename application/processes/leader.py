@@ -15,7 +15,7 @@ from application.ports import Clock, EventLog, Record, Vitals
 from application.processes.dispatch import Dispatcher, Terms
 from application.processes.floor import Floor, KnownAgent, OpenTask, open_task_of
 from application.processes.sweep import Sweep
-from application.projections.runner import ProjectionThread, Projector
+from application.projections.upkeep import ReadModelUpkeep
 from application.watermarks import LOG, Watermarks
 from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer
 from application.writer import Commands
@@ -80,18 +80,17 @@ class Leader:
         lock: LeaderLock,
         event_log: EventLog,
         source: FloorSource,
-        projectors: Sequence[Projector],
+        upkeep: ReadModelUpkeep,
         commands: Commands,
         clock: Clock,
         watermarks: Watermarks,
         rules: Rules,
     ) -> None:
-        self.threads: list[ProjectionThread] = []
+        self.upkeep = upkeep
         self.dispatcher: Dispatcher | None = None
         self._lock = lock
         self._log = event_log
         self._source = source
-        self._projectors = projectors
         self._commands = commands
         self._clock = clock
         self._watermarks = watermarks
@@ -102,11 +101,6 @@ class Leader:
     def leading(self) -> bool:
         """Whether this process dispatches now."""
         return self.dispatcher is not None
-
-    def wake(self) -> None:
-        """Something was committed. From any thread."""
-        for thread in self.threads:
-            thread.wake()
 
     async def run(self) -> None:
         """Lead whenever the lock can be had, until cancelled."""
@@ -171,7 +165,7 @@ class Leader:
     async def _lead(self) -> None:
         log.info("leading")
         try:
-            self._start_projecting()
+            self.upkeep.start()
             dispatcher, sweep = await self._prepare()
             async with asyncio.TaskGroup() as tasks:
                 assert self._follower is not None
@@ -190,7 +184,7 @@ class Leader:
             if former is not None:
                 former.release_all()
             self._lock.release()
-            await asyncio.to_thread(self._stop_projecting)
+            await asyncio.to_thread(self.upkeep.stop)
 
     async def _prepare(self) -> tuple[Dispatcher, Sweep]:
         rules, now = self._rules, self._clock()
@@ -222,18 +216,6 @@ class Leader:
         if not isinstance(task, Task) or task.status in FINAL:
             return None
         return open_task_of(task, position=record.position)
-
-    def _start_projecting(self) -> None:
-        self.threads = [
-            ProjectionThread(projector, advanced=self._watermarks.advance)
-            for projector in self._projectors
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def _stop_projecting(self) -> None:
-        for thread in self.threads:
-            thread.stop()
 
     async def _watch_lock(self) -> None:
         while True:

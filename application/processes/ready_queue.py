@@ -64,7 +64,7 @@ class ReadyQueue:
     def lines(self) -> Iterator[Requirements]:
         """The requirements of the lines in which somebody waits."""
         for requirements in list(self._lines):
-            if self._first(requirements) is None:
+            if self.first(requirements) is None:
                 del self._lines[requirements]
             else:
                 yield requirements
@@ -73,7 +73,7 @@ class ReadyQueue:
         """Remove and return the best ranked task of these lines, with its line."""
         best = None
         for requirements in lines:
-            first = self._first(requirements)
+            first = self.first(requirements)
             if first is not None and (best is None or first < best[0]):
                 best = first, requirements
         if best is None:
@@ -83,7 +83,8 @@ class ReadyQueue:
         del self._entries[task_id]
         return requirements, task_id
 
-    def _first(self, requirements: Requirements) -> tuple[float, int, UUID] | None:
+    def first(self, requirements: Requirements) -> tuple[float, int, UUID] | None:
+        """The head of a line; the lower, the better its rank. None when nobody waits in it."""
         line = self._lines.get(requirements)
         while line and line.heap:
             _, number, task_id = line.heap[0]

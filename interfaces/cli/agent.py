@@ -63,8 +63,7 @@ def register(
     if as_json:
         print_json(made)
     else:
-        print_fields({"agent": made["agent_id"]})
-        _show_secret(made)
+        _show_secret({"agent": made["agent_id"], **made})
 
 
 @app.command("list")
@@ -88,11 +87,20 @@ def get(context: typer.Context, agent: AgentName, as_json: AsJson = False) -> No
     if as_json:
         print_json(row)
         return
-    shown = dict(row) | {
-        "last_heard_at": row["last_heard_at"] and ago(row["last_heard_at"]),
-        "running": _count(row["running"]),
-    }
-    print_fields({name.replace("_", " "): value for name, value in shown.items()})
+    print_fields(
+        {
+            "agent": row["id"],
+            "name": row["name"],
+            "state": row["state"],
+            "last heard": row["last_heard_at"] and ago(row["last_heard_at"]),
+            "can": row["capabilities"],
+            "busy": f"{_count(row['running'])} of {row['slots']} slots",
+            "load": None if row["load"] is None else f"{row['load']:.0f} %",
+            "labels": row["labels"],
+            "tasks": f"{row['completed']} done, {row['failed']} failed, {row['lost']} lost",
+            "registered": row["registered_at"] and ago(row["registered_at"]),
+        }
+    )
 
 
 @app.command()
@@ -175,7 +183,13 @@ def _is_id(text: str) -> bool:
 
 
 def _show_secret(made: Row) -> None:
-    print_fields({"client id": made["client_id"], "client secret": made["client_secret"]})
+    print_fields(
+        {
+            "agent": made.get("agent"),
+            "client id": made["client_id"],
+            "client secret": made["client_secret"],
+        }
+    )
     hint("Keep the secret now: it is not shown again. The worker reads both from")
     hint("MUSTERROLL_CLIENT_ID and MUSTERROLL_CLIENT_SECRET.")
 

@@ -10,6 +10,9 @@ NOT_ALLOWED = 4
 NOT_FOUND = 5
 INTERRUPTED = 130
 
+# The first line of an error of the service's own is written for people.
+_OURS = frozenset({"domain", "application", "infrastructure", "interfaces"})
+
 
 class Failure(Exception):
     """A command could not do what was asked; the message is its one line."""
@@ -49,6 +52,8 @@ def reason_of(error: Exception) -> str:
 
     if isinstance(error, Failure | errors.MusterrollError):
         return _one_line(str(error))
+    if type(error).__module__.partition(".")[0] in _OURS:
+        return str(error).partition("\n")[0]
     if isinstance(error, OSError) and error.strerror:
         return _one_line(
             f"{error.filename}: {error.strerror}" if error.filename else error.strerror

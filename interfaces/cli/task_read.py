@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
+from uuid import UUID
 
 import typer
 
 from interfaces.cli.arguments import parse_pairs
-from interfaces.cli.failures import Failure, Misuse
+from interfaces.cli.failures import NOT_FOUND, Failure
 from interfaces.cli.listing import show_list
 from interfaces.cli.output import (
     AsJson,
@@ -33,6 +33,12 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")
 Row = Mapping[str, Any]
 
 app = typer.Typer()
+
+
+class NoSuchTask(Failure):
+    """What was given cannot be the id of a task."""
+
+    exit_code = NOT_FOUND
 
 
 @app.command()
@@ -136,10 +142,11 @@ def wait_for(client: "Client", task_id: str, *, timeout_seconds: float | None) -
 
 
 def path_of(task_id: str) -> str:
-    """The task's address in the API. Raises Misuse where there is no id."""
-    if not task_id.strip():
-        raise Misuse("the task's id is empty.")
-    return f"/v1/tasks/{quote(task_id, safe='')}"
+    """The task's address in the API. Raises NoSuchTask where that is no id."""
+    try:
+        return f"/v1/tasks/{UUID(task_id)}"
+    except ValueError:
+        raise NoSuchTask(f"there is no task {task_id!r}: that is no task's id.") from None
 
 
 def show_end(row: Row, *, as_json: bool) -> None:
@@ -170,13 +177,14 @@ def _changes_of(client: "Client", task_id: str) -> Iterator[Row]:
 
 def _require_completed(row: Row) -> None:
     if row["status"] != "completed":
-        raise Failure(f"the task {_ending(row)}.")
+        raise Failure(f"the task {_ending(row).rstrip('.')}.")
 
 
 def _ending(row: Row) -> str:
-    if error := row["error"]:
-        return f"{row['status']}: {error['code']}: {error['message']}".rstrip(".")
-    return f"was {row['status']}"
+    error = row["error"] or {"code": "", "message": ""}
+    if row["status"] == "failed":
+        return f"failed: {error['code']}: {error['message']}"
+    return f"was cancelled: {error['message'] or 'nobody said why'}"
 
 
 def _summary(row: Row) -> dict[str, object]:

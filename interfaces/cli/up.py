@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import typer
 
 from interfaces.cli.failures import Failure
 from interfaces.cli.output import print_fields, print_line
+from interfaces.cli.waiting import working
 
 if TYPE_CHECKING:
     from interfaces.bootstrap import Settings
@@ -33,7 +35,9 @@ def up(
         str | None,
         typer.Option(metavar="URL", help="A PostgreSQL of yours; else one is started."),
     ] = None,
-    log_level: Annotated[LogLevel | None, typer.Option(help="What is logged to stderr.")] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="What is logged to stderr: info, on a terminal warning.")
+    ] = None,
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="Allow another address than this machine's own.")
     ] = False,
@@ -57,14 +61,26 @@ def up(
     }
     if until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
-    _serve(settings_of({name: value for name, value in given.items() if value is not None}))
+    settings = settings_of({name: value for name, value in given.items() if value is not None})
+    if sys.stderr.isatty() and "log_level" not in settings.model_fields_set:
+        # Somebody is looking: a line for every request would push everything else off the screen.
+        settings = settings.model_copy(update={"log_level": "warning"})
+    _serve(settings)
 
 
 def _serve(settings: "Settings") -> None:
+    """Raises what `serve` raises: the first line of each says why."""
     from interfaces.bootstrap import build  # noqa: PLC0415 - only the service needs these
     from interfaces.http.server import serve  # noqa: PLC0415
 
-    serve(build(settings), on_ready=lambda url: _welcome(settings, url))
+    with ExitStack() as starting:
+        starting.enter_context(working("Starting; the first time, a database is made"))
+
+        def welcome(url: str) -> None:
+            starting.close()
+            _welcome(settings, url)
+
+        serve(build(settings), on_ready=welcome)
 
 
 def _welcome(settings: "Settings", url: str) -> None:

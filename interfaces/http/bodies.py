@@ -100,7 +100,7 @@ def model_of(kind: type[ModelT], value: Any) -> ModelT:
         count = error.error_count()
         faults = error.errors(include_url=False) if count <= FAULTS_READ_MAX else []
         shown = [
-            {"pointer": pointer_to(fault["loc"]), "message": in_words(fault)}
+            {"pointer": pointer_to(fault["loc"], value), "message": in_words(fault)}
             for fault in faults[:ERRORS_SHOWN_MAX]
         ]
         raise InvalidBody(shown, count) from error

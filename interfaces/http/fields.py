@@ -78,9 +78,7 @@ def nested_deeper(value: Any, levels: int) -> bool:
             for inner in (outer.values() if isinstance(outer, dict) else outer)
             if isinstance(inner, dict | list)
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -40,7 +40,18 @@ def in_words(fault: Mapping[str, Any]) -> str:
     return WORDS.get(fault["type"], "has a value that it cannot have").format_map(context)
 
 
-def pointer_to(location: Sequence[int | str]) -> str:
-    """Where it is, as a JSON Pointer (RFC 6901); the empty one is the whole body."""
-    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in location)
-    return "".join(f"/{step[:100]}" for step in steps)
+def pointer_to(location: Sequence[int | str], body: Any) -> str:
+    """Where in the body it is, as a JSON Pointer (RFC 6901); the empty one is the whole body.
+
+    A step that pydantic took through a union, and not through the body, is left out.
+    """
+    steps = []
+    found = body
+    for place, step in enumerate(location):
+        inside = isinstance(found, dict | list)
+        if inside and (isinstance(step, int) or step in found):
+            found = found[step]
+        elif place < len(location) - 1 or step == "[key]":
+            continue
+        steps.append(str(step)[:100].replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{step}" for step in steps)

@@ -127,9 +127,7 @@ class Stage:
     async def lease(
         self, agent_id: UUID, *, slots: int = 1, wait_seconds: float = 0, tenant: str = TENANT
     ) -> LeaseAnswer:
-        return await self.dispatcher.lease(
-            tenant, agent_id, slots=slots, wait_seconds=wait_seconds
-        )
+        return await self.dispatcher.lease(tenant, agent_id, slots=slots, wait_seconds=wait_seconds)
 
     async def waits(self, agent_id: UUID, *, slots: int = 1) -> "asyncio.Task[LeaseAnswer]":
         """The agent asks for leases and waits; it does so when this returns."""
@@ -147,9 +145,7 @@ class Stage:
         await self.known()
         if start:
             attempt = answer.leases[0].grant.attempt
-            await self.execute(
-                ReportStarted, task_id=task_id, agent_id=agent_id, attempt=attempt
-            )
+            await self.execute(ReportStarted, task_id=task_id, agent_id=agent_id, attempt=attempt)
         return task_id
 
     async def complete(self, agent_id: UUID, task_id: UUID, attempt: int = 1) -> Receipt:

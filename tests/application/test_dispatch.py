@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from application.commands.agents import ChangeAgent, DrainAgent, ResumeAgent, RetireAgent
@@ -37,7 +38,11 @@ def test_a_waiting_agent_gets_the_task_and_the_log_tells_the_whole_decision(
 
         grant = lease.grant
         assert (grant.task_id, grant.attempt, grant.kind) == (task_id, 1, "review")
-        assert (grant.input, grant.labels, grant.timeout_seconds) == ({"file": "b.py"}, {"a": "b"}, 7)
+        assert (grant.input, grant.labels, grant.timeout_seconds) == (
+            {"file": "b.py"},
+            {"a": "b"},
+            7,
+        )
         assert lease.expires_at == stage.clock() + LEASE
         (event,) = await stage.events("task.assigned")
         assert (event.agent_id, event.lease_expires_at) == (agent_id, lease.expires_at)
@@ -228,12 +233,31 @@ def test_who_will_not_wait_gets_what_is_there_and_nothing_is_given_back(database
     played(database, play)
 
 
+def test_an_assignment_under_way_when_the_wait_ends_is_waited_for(database: Database) -> None:
+    async def play(stage: Stage) -> None:
+        agent_id = await stage.register()
+        await stage.heartbeat(agent_id)
+        task_id = await stage.submit()
+        with psycopg.connect(database.owner_url, autocommit=True) as slow:
+            slow.execute("SELECT pg_advisory_lock(7311001)")
+            asking = asyncio.create_task(stage.lease(agent_id, wait_seconds=0))
+            while not any(one.over for one in requests_of(stage.dispatcher)):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+        answer = await asking
+
+        assert [lease.grant.task_id for lease in answer.leases] == [task_id]
+        assert await stage.story(task_id) == ["task.submitted", "task.assigned"]
+
+    played(database, play)
+
+
 def test_what_was_granted_to_a_caller_who_left_is_given_back_at_once(database: Database) -> None:
     async def play(stage: Stage) -> None:
         agent_id = await stage.register()
         asking = await stage.waits(agent_id)
         submitting = asyncio.create_task(stage.submit())
-        while not any(request.in_flight for request in requests_of(stage.dispatcher)):
+        while not any(one.in_flight for one in requests_of(stage.dispatcher)):  # noqa: ASYNC110
             await asyncio.sleep(0)
         asking.cancel()
         task_id = await submitting
@@ -381,9 +405,7 @@ def test_a_failed_task_that_was_forgotten_is_retried(database: Database) -> None
         agent_id = await stage.register()
         task_id = await stage.leased(agent_id)
         failure = {"code": "bad", "message": "No.", "retry_jitter": None}
-        await stage.execute(
-            ReportFailed, task_id=task_id, agent_id=agent_id, attempt=1, **failure
-        )
+        await stage.execute(ReportFailed, task_id=task_id, agent_id=agent_id, attempt=1, **failure)
         assert task_id not in stage.floor.tasks
 
         await stage.execute(RetryTask, task_id=task_id)

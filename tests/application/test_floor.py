@@ -4,8 +4,11 @@ import asyncio
 import random
 from typing import Any
 
+from application.commands.agents import DrainAgent, ResumeAgent
+from application.commands.tasks import ApproveTask, ReportReleased
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.processes.ready_queue import ReadyQueue
+from domain.agent import Standing
 from domain.task import LEASED, TaskStatus
 from tests.application.stage import LEASE, LONG, Stage, played
 from tests.application.stories import a_story
@@ -26,7 +29,15 @@ async def floor_from_read_models(stage: Stage) -> tuple[Floor, int]:
 
 def known_of_task(task: OpenTask) -> dict[str, Any]:
     """What must be equal; an attempt under way gets its whole time again from a new dispatcher."""
-    names = ("tenant", "requires", "priority", "timeout_seconds", "not_before", "deadline", "status")
+    names = (
+        "tenant",
+        "requires",
+        "priority",
+        "timeout_seconds",
+        "not_before",
+        "deadline",
+        "status",
+    )
     more = ("version", "attempt", "agent_id", "due_at")
     known = {name: getattr(task, name) for name in names + more}
     if task.status == TaskStatus.QUEUED:
@@ -121,6 +132,39 @@ def test_folding_the_same_page_again_changes_nothing(
         ended = {one for one in twice.tasks if one not in once.tasks}
         assert not ended
         assert known_of(twice) == known_of(once)
+
+    played(database, play)
+
+
+def test_an_event_that_was_folded_before_does_not_come_back(database: Database) -> None:
+    async def play(stage: Stage) -> None:
+        agent_id = await stage.register()
+        task_id = await stage.leased(agent_id, start=True)
+        await stage.execute(ReportReleased, task_id=task_id, agent_id=agent_id, attempt=1)
+        await stage.execute(DrainAgent, agent_id=agent_id)
+        await stage.execute(ResumeAgent, agent_id=agent_id)
+
+        for record in await asyncio.to_thread(stage.log.read, after=0, limit=100):
+            await stage.dispatcher.handle([(record, stage.log.decode(record))])
+            task, agent = stage.floor.tasks[task_id], stage.floor.agents[agent_id]
+            assert (task.status, agent.held, len(stage.floor.ready)) == ("queued", {}, 1)
+            assert agent.standing is Standing.ACTIVE
+
+    played(database, play)
+
+
+def test_a_new_dispatcher_settles_ties_as_the_former_would_have(database: Database) -> None:
+    async def play(stage: Stage) -> None:
+        awaiting = await stage.submit(approval=True)
+        at_once = await stage.submit()
+        await stage.execute(ApproveTask, task_id=awaiting)
+        await asyncio.to_thread(stage.project)
+
+        floor, _ = await floor_from_read_models(stage)
+
+        order = [task_id for _, task_id in order_of(floor.ready)]
+        assert order == [task_id for _, task_id in order_of(stage.floor.ready)]
+        assert order == [at_once, awaiting]
 
     played(database, play)
 

@@ -4,11 +4,13 @@ import asyncio
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from application.commands.tasks import SubmitTask
 from application.control_plane import ControlPlane
@@ -20,6 +22,7 @@ from application.projections.activity_feed import in_words
 from application.projections.runner import ProjectionThread, Projector, Unprojectable
 from application.writer import Commands, Writer
 from domain.catalogue import EVENTS
+from domain.task import FINAL, LEASED, TaskStatus
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.postgres.log import PostgresLog
 from infrastructure.postgres.pool import make_pool
@@ -118,6 +121,34 @@ def test_event_by_event_and_page_by_page_lead_to_the_same_rows(
     assert roll.checkpoint(name) == roll.log.head()
 
 
+def test_every_card_and_every_line_says_what_its_aggregate_says(
+    roll: Roll, rng: random.Random
+) -> None:
+    roll.write(rng, length=300)
+    for name in TABLES:
+        roll.caught_up(name)
+
+    with psycopg.connect(roll.owner_url, row_factory=dict_row) as owner:
+        cards = owner.execute("SELECT * FROM musterroll.task_board").fetchall()
+        lines = owner.execute("SELECT * FROM musterroll.agent_roster").fetchall()
+
+    assert len(cards) > 10
+    for card in cards:
+        task: Any = roll.log.load(card["task_id"])
+        for name in ("status", "attempt", "failures", "due_at", "version", "priority", "tenant"):
+            assert card[name] == getattr(task, name), name
+        if task.status in LEASED:
+            assert card["agent_id"] == task.agent_id
+            assert card["lease_expires_at"] is not None
+        assert (card["started_at"] is not None) or task.status is not TaskStatus.RUNNING
+        assert (card["finished_at"] is not None) == (task.status in FINAL)
+    assert len(lines) == 3
+    for line in lines:
+        agent: Any = roll.log.load(line["agent_id"])
+        for name in ("standing", "online", "slots", "labels", "version", "name"):
+            assert line[name] == getattr(agent, name), name
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_digest_changes_with_every_row(roll: Roll, name: str, rng: random.Random) -> None:
     empty = roll.digest(name)
@@ -178,6 +209,15 @@ def test_a_page_that_does_not_follow_on_the_checkpoint_is_not_folded(
     assert (roll.checkpoint(name), roll.digest(name)) == (head, digest)
 
 
+def test_a_model_that_was_thrown_away_does_not_begin_in_the_middle(roll: Roll) -> None:
+    store = store_of(roll.pool, "task_board")
+
+    with pytest.raises(CheckpointMoved), store.turn(after=5, to=9):
+        pytest.fail("the page was opened")
+
+    assert store.checkpoint() == 0
+
+
 def test_a_page_that_fails_leaves_neither_rows_nor_checkpoint(
     roll: Roll, rng: random.Random
 ) -> None:
@@ -185,8 +225,8 @@ def test_a_page_that_fails_leaves_neither_rows_nor_checkpoint(
     store = store_of(roll.pool, "agent_roster")
     before = store.digest()
 
-    with pytest.raises(ZeroDivisionError), store.turn(after=0, to=9) as page:
-        page.put([])
+    with suppress(ZeroDivisionError), store.turn(after=0, to=9) as page:
+        page.load([])
         raise ZeroDivisionError
 
     assert (store.checkpoint(), store.digest()) == (0, before)

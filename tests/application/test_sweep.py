@@ -88,9 +88,7 @@ def test_a_worker_that_never_says_that_it_began_is_bound_by_the_time_limit_as_we
         agent_id = await stage.register()
         task_id = await stage.leased(agent_id, timeout_seconds=10)
         if report:
-            await stage.execute(
-                report, task_id=task_id, agent_id=agent_id, attempt=1, fraction=0.1
-            )
+            await stage.execute(report, task_id=task_id, agent_id=agent_id, attempt=1, fraction=0.1)
 
         await stage.pass_time(10)
         await stage.heartbeat(agent_id, (task_id, 1))
@@ -124,9 +122,7 @@ def test_a_failed_attempt_is_tried_again_after_the_wait_that_its_event_names(
         agent_id = await stage.register()
         task_id = await stage.leased(agent_id)
         failure = {"code": "boom", "message": "It broke.", "retry_jitter": 0.0}
-        await stage.execute(
-            ReportFailed, task_id=task_id, agent_id=agent_id, attempt=1, **failure
-        )
+        await stage.execute(ReportFailed, task_id=task_id, agent_id=agent_id, attempt=1, **failure)
 
         await stage.pass_time(BACKOFF_FIRST.total_seconds() - 0.001)
         assert (await stage.task(task_id)).status is TaskStatus.SCHEDULED
@@ -255,19 +251,24 @@ def test_a_snapshot_that_cannot_be_kept_spoils_no_answer(database: Database) -> 
                 "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
                 " RAISE EXCEPTION 'away' USING ERRCODE = 'query_canceled'; END $$"
             )
-            owner.execute(
-                "CREATE TRIGGER away BEFORE INSERT ON snapshots EXECUTE FUNCTION away()"
-            )
+            owner.execute("CREATE TRIGGER away BEFORE INSERT ON snapshots EXECUTE FUNCTION away()")
 
-        for n in range(110):
+        def progress() -> ReportProgress:
             stage.clock.move(seconds=1)
-            await stage.commands.execute(
-                ReportProgress(
-                    origin=by(), task_id=task_id, agent_id=agent_id, attempt=1, fraction=n / 110
-                )
+            return ReportProgress(
+                origin=by(), task_id=task_id, agent_id=agent_id, attempt=1, fraction=0.5
             )
 
-        assert (await stage.task(task_id)).version == 112
+        while (await stage.commands.execute(progress())).version < 99:
+            pass
+        others = [
+            SubmitTask(origin=by(), task_id=uuid7(), specification=a_specification())
+            for _ in range(100)
+        ]
+        outcomes = await stage.commands.execute_many([*others[:50], progress(), *others[50:]])
+
+        assert [one for one in outcomes if isinstance(one, Exception)] == []
+        assert (await stage.task(task_id)).version == 100
 
     played(database, play)
 

@@ -54,30 +54,28 @@ class Try:
     value: Any = field(repr=False)
 
 
-Decide = Callable[[Task, Try, int, datetime], None]
+Decide = Callable[[Task, datetime, Try, int], None]
 COMMANDS: dict[str, Decide] = {
-    "approve": lambda task, one, attempt, now: task.approve(now=now),
-    "reject": lambda task, one, attempt, now: task.reject(str(one.value), now=now),
-    "make_due": lambda task, one, attempt, now: task.make_due(now=now),
-    "assign": lambda task, one, attempt, now: task.assign(
-        a_decision(one.agent), now=now, lease=MINUTE
-    ),
-    "start": lambda task, one, attempt, now: task.start(one.agent, attempt, now=now),
-    "progress": lambda task, one, attempt, now: task.progress(
+    "approve": lambda task, now, *_: task.approve(now=now),
+    "reject": lambda task, now, one, _: task.reject(str(one.value), now=now),
+    "make_due": lambda task, now, *_: task.make_due(now=now),
+    "assign": lambda task, now, one, _: task.assign(a_decision(one.agent), now=now, lease=MINUTE),
+    "start": lambda task, now, one, attempt: task.start(one.agent, attempt, now=now),
+    "progress": lambda task, now, one, attempt: task.progress(
         one.agent, attempt, one.jitter or -1.0, str(one.value), now=now
     ),
-    "complete": lambda task, one, attempt, now: task.complete(
+    "complete": lambda task, now, one, attempt: task.complete(
         one.agent, attempt, one.value, now=now
     ),
-    "fail": lambda task, one, attempt, now: task.fail_attempt(
+    "fail": lambda task, now, one, attempt: task.fail_attempt(
         attempt, "boom", str(one.value), agent_id=one.agent, retry_jitter=one.jitter, now=now
     ),
-    "expire": lambda task, one, attempt, now: task.expire_lease(attempt, now=now),
-    "release": lambda task, one, attempt, now: task.release(one.agent, attempt, now=now),
-    "miss_deadline": lambda task, one, attempt, now: task.miss_deadline(now=now),
-    "cancel": lambda task, one, attempt, now: task.cancel(None, now=now),
-    "retry": lambda task, one, attempt, now: task.retry(now=now),
-    "refuse": lambda task, one, attempt, now: task.refuse_report(
+    "expire": lambda task, now, _, attempt: task.expire_lease(attempt, now=now),
+    "release": lambda task, now, one, attempt: task.release(one.agent, attempt, now=now),
+    "miss_deadline": lambda task, now, *_: task.miss_deadline(now=now),
+    "cancel": lambda task, now, *_: task.cancel(None, now=now),
+    "retry": lambda task, now, *_: task.retry(now=now),
+    "refuse": lambda task, now, one, attempt: task.refuse_report(
         one.agent, attempt, "completed", now=now
     ),
 }
@@ -122,7 +120,7 @@ def test_what_must_hold_of_a_task_holds_on_every_way(specification: Any, plan: l
 def tried(task: Task, one: Try, now: datetime) -> list[AggregateEvent]:
     """What came of it; a command that is refused has recorded nothing."""
     try:
-        COMMANDS[one.what](task, one, task.attempt + one.off_by, now)
+        COMMANDS[one.what](task, now, one, task.attempt + one.off_by)
     except ControlPlaneError:
         assert list(task.take_events()) == []
         return []

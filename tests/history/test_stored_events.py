@@ -1,6 +1,6 @@
 """`events.jsonl` holds one example of every topic and version ever shipped, as it was stored.
 
-A line is never edited or removed. An event that changes shape keeps its old lines and gets a new one.
+A line is never edited or removed. An event that changes shape keeps its old lines and gets another.
 """
 
 from pathlib import Path
@@ -15,7 +15,8 @@ from domain.catalogue import EVENTS
 from infrastructure.mapper import CatalogueMapper
 
 EXAMPLES: list[dict[str, Any]] = [
-    orjson.loads(line) for line in (Path(__file__).parent / "events.jsonl").read_bytes().splitlines()
+    orjson.loads(line)
+    for line in (Path(__file__).parent / "events.jsonl").read_bytes().splitlines()
 ]
 NAMES = [f"{example['topic']} v{example['class_version']}" for example in EXAMPLES]
 

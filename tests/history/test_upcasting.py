@@ -79,9 +79,9 @@ def test_a_version_that_was_never_shipped_is_refused(
     mapper: CatalogueMapper, version: object
 ) -> None:
     text = f'{{"timestamp":"{TIME}","names":["Ada"],"loud":true,"class_version":'
-    state = text.encode() + (
-        b"1" + b"0" * 30 if version == 10**30 else orjson.dumps(version)
-    ) + b"}"
+    state = (
+        text.encode() + (b"1" + b"0" * 30 if version == 10**30 else orjson.dumps(version)) + b"}"
+    )
 
     with pytest.raises(UnreadableEvent, match=r"greeting\.spoken"):
         mapper.to_domain_event(StoredEvent(ALICE, 2, "greeting.spoken", state))
@@ -89,9 +89,7 @@ def test_a_version_that_was_never_shipped_is_refused(
 
 @pytest.mark.parametrize("state", [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff", b"{}"])
 @pytest.mark.parametrize("topic", ["greeting.spoken", "task.queued"])
-def test_a_state_that_is_none_is_refused(
-    mapper: CatalogueMapper, topic: str, state: bytes
-) -> None:
+def test_a_state_that_is_none_is_refused(mapper: CatalogueMapper, topic: str, state: bytes) -> None:
     with pytest.raises(UnreadableEvent):
         mapper.to_domain_event(StoredEvent(ALICE, 2, topic, state))
 
@@ -105,7 +103,17 @@ def test_a_version_that_a_newer_program_wrote_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "topic",
-    ["os:system", "this:s", "idlelib.idle:x", "task", "", "snapshot", "Task.Submitted", "task.", "."],
+    [
+        "os:system",
+        "this:s",
+        "idlelib.idle:x",
+        "task",
+        "",
+        "snapshot",
+        "Task.Submitted",
+        "task.",
+        ".",
+    ],
 )
 def test_a_foreign_topic_is_refused_and_nothing_is_imported(topic: str) -> None:
     loaded = set(sys.modules)

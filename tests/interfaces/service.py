@@ -35,6 +35,7 @@ class Service:
             )
         )
         self._socket = bind("127.0.0.1", 0, behind_proxy=False)
+        self._socket.listen()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app = create_app(self.process)
         self._server = uvicorn.Server(
