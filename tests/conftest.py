@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL for the whole run, and a fresh database for each test that asks for one."""
+"""One embedded PostgreSQL for the whole run, and a fresh database for each test that asks."""
 
 import os
 import random

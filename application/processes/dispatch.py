@@ -23,7 +23,7 @@ from application.cursor import Cursor
 from application.follower import Page
 from application.ports import Clock, Record
 from application.processes import origin_of
-from application.processes.floor import Floor, KnownAgent, OpenTask
+from application.processes.floor import Floor, KnownAgent, OpenTask, retried_task
 from application.processes.ready_queue import Requirements
 from application.receipt import Receipt
 from application.workforce import Attempt, GrantedLease, HeartbeatAnswer, LeaseAnswer
@@ -79,7 +79,7 @@ class Dispatcher:
         terms: Terms,
         policy: Policy,
         epoch: int,
-        open_task: Callable[[Record], Awaitable[OpenTask | None]],
+        load_task: Callable[[UUID], Awaitable[Task]],
     ) -> None:
         self.floor = floor
         self._commands = commands
@@ -87,7 +87,7 @@ class Dispatcher:
         self._terms = terms
         self._policy = policy
         self._epoch = epoch
-        self._open_task = open_task
+        self._load_task = load_task
         self._requests: dict[UUID, list[LeaseRequest]] = {}
         self._changed = asyncio.Event()
         self._giving_back: set[asyncio.Future[list[Receipt | ControlPlaneError]]] = set()
@@ -96,17 +96,16 @@ class Dispatcher:
         """Fold a page of the log, and look again at what can be assigned."""
         for record, event in page:
             if isinstance(event, Task.Retried) and record.aggregate_id not in self.floor.tasks:
-                await self._reopen(record)
+                await self._reopen(record, queued_at=event.timestamp)
             else:
                 self.floor.apply(record, event)
         self._announce_cancels()
         self._changed.set()
 
-    async def _reopen(self, record: Record) -> None:
+    async def _reopen(self, record: Record, *, queued_at: datetime) -> None:
         """A task that had ended, and was forgotten, begins again."""
-        task = await self._open_task(record)
-        if task is not None:
-            self.floor.open(task, now=self._clock())
+        task = await self._load_task(record.aggregate_id)
+        self.floor.open(retried_task(task, record, queued_at=queued_at), now=queued_at)
 
     async def run(self) -> None:
         """Assign for ever."""

@@ -43,8 +43,9 @@ class OpenTask:
         return self.tenant, self.requires
 
 
-def open_task_of(task: Task, *, position: int) -> OpenTask:
-    """What dispatching needs of a task as it stands, at the position of its last event."""
+def retried_task(task: Task, record: Record, *, queued_at: datetime) -> OpenTask:
+    """What dispatching needs of a task as it stood right after it was retried; what came after is
+    folded as it is met in the log."""
     return OpenTask(
         task_id=task.id,
         tenant=task.tenant,
@@ -53,14 +54,11 @@ def open_task_of(task: Task, *, position: int) -> OpenTask:
         timeout_seconds=task.timeout_seconds,
         not_before=task.not_before,
         deadline=task.deadline,
-        status=task.status,
-        version=task.version,
-        position=position,
+        status=TaskStatus.QUEUED,
+        version=record.version,
+        position=record.position,
         attempt=task.attempt,
-        agent_id=task.agent_id if task.status in LEASED else None,
-        queued_at=task.modified_on if task.status is TaskStatus.QUEUED else None,
-        due_at=task.due_at,
-        started_at=task.assigned_at if task.status is TaskStatus.RUNNING else None,
+        queued_at=queued_at,
     )
 
 

@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 
 from application.follower import FOLLOWED, LogFollower
-from application.ports import Clock, EventLog, Record, Vitals
+from application.ports import Clock, EventLog, Vitals
 from application.processes.dispatch import Dispatcher, Terms
-from application.processes.floor import Floor, KnownAgent, OpenTask, open_task_of
+from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.processes.sweep import Sweep
 from application.projections.upkeep import ReadModelUpkeep
 from application.watermarks import LOG, Watermarks
@@ -21,7 +21,7 @@ from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer
 from application.writer import Commands
 from domain.errors import AggregateNotFound, DatabaseUnavailable, OnStandby
 from domain.routing import Policy
-from domain.task import FINAL, Task
+from domain.task import Task
 
 LOCK_CHECK_SECONDS = 1.0
 VITALS_SECONDS = 1.0
@@ -202,20 +202,19 @@ class Leader:
             terms=Terms(lease=rules.lease, heartbeat_seconds=rules.heartbeat_seconds),
             policy=rules.policy,
             epoch=epoch,
-            open_task=self._reopened,
+            load_task=self._task,
         )
         after = min(roster_at, board_at)
         self._follower = LogFollower(self._log, self._watermarks, dispatcher.handle, after=after)
         sweep = Sweep(floor, self._commands, self._clock, offline=rules.offline, epoch=epoch)
         return dispatcher, sweep
 
-    async def _reopened(self, record: Record) -> OpenTask | None:
-        """A task that was retried, from the log itself: a board that lags or stands still must
-        not keep it from being done. None when it has ended again."""
-        task = await asyncio.to_thread(self._log.load, record.aggregate_id)
-        if not isinstance(task, Task) or task.status in FINAL:
-            return None
-        return open_task_of(task, position=record.position)
+    async def _task(self, task_id: UUID) -> Task:
+        """From the log itself: a board that lags or stands still must keep nothing from being
+        done."""
+        task = await asyncio.to_thread(self._log.load, task_id)
+        assert isinstance(task, Task), f"{task_id} was retried and is no task"
+        return task
 
     async def _watch_lock(self) -> None:
         while True:

@@ -10,6 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+ID_WIDTH = 42
+CELL_WIDTH_MIN = 12
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, for programs.")]
 
 _STYLES = {
@@ -125,7 +128,10 @@ def _print_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for number, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis" if number else "ignore")
+        widest = max(len(heading), *(len(row[number]) for row in rows))
+        # An id that is cut cannot be copied, so the first columns keep theirs.
+        kept = ID_WIDTH if number < 2 else CELL_WIDTH_MIN
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=min(widest, kept))
     for row in rows:
         table.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in row))
     Console(width=max(80, shutil.get_terminal_size().columns), highlight=False).print(table)

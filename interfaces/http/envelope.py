@@ -1,6 +1,8 @@
 """What is around every request: its id, headers for every answer, the last resort, the log line."""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -46,7 +48,8 @@ class Envelope:
             status = answer.status or CLIENT_GONE
             self._metrics.answered(method, route, status, seconds)
             # The template and no query: what a caller writes in them is not ours to keep.
-            log.info(
+            _write(
+                log.info,
                 "request",
                 method=method,
                 route=route,
@@ -61,13 +64,19 @@ class Envelope:
         except ClientDisconnect:
             return
         except Exception:
-            log.exception("request_failed", request_id=answer.request_id)
+            _write(log.exception, "request_failed", request_id=answer.request_id)
             if answer.status is not None:
                 raise  # half an answer cannot be mended: the server cuts the connection
             response = Problem(
                 InternalError(), instance=scope["path"], request_id=answer.request_id
             )
             await response(scope, receive, answer.send)
+
+
+def _write(line: Callable[..., Any], event: str, **facts: Any) -> None:
+    # A log that nobody reads any more (a broken pipe) is no reason to fail a request.
+    with suppress(OSError, ValueError):
+        line(event, **facts)
 
 
 class _Answer:

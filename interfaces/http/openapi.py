@@ -25,6 +25,7 @@ TAGS = {
     "activity": "The log in words, newest first, without the routine.",
     "users": "People who may sign in.",
     "clients": "Programs that may sign in.",
+    "read-models": "What is shown, folded from the log.",
     "service": "The service itself.",
 }
 INTRODUCTION = """\

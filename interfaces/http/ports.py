@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from application.accounts.account import AccessTokens, RequestKey
 from application.accounts.administration import Accounts
 from application.commands import Command
+from application.projections.upkeep import ReadModelUpkeep
 from application.queries import Queries
 from application.receipt import Receipt
 from application.workforce import Workforce
@@ -64,6 +65,8 @@ class ControlPlane(Protocol):
     def queries(self) -> Queries: ...
     @property
     def workforce(self) -> Workforce: ...
+    @property
+    def upkeep(self) -> ReadModelUpkeep: ...
     @property
     def accounts(self) -> Accounts: ...
     @property

@@ -21,7 +21,7 @@ from application.handlers import all_handlers
 from application.ids import uuid7
 from application.ports import EventLog, Record
 from application.processes.dispatch import Dispatcher, Terms
-from application.processes.floor import Floor, OpenTask, open_task_of
+from application.processes.floor import Floor
 from application.processes.sweep import Sweep
 from application.projections.runner import Projector
 from application.receipt import Receipt
@@ -30,7 +30,7 @@ from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer
 from application.writer import Commands, Writer
 from domain.agent import agent_id_of
 from domain.routing import POLICIES
-from domain.task import FINAL, Task
+from domain.task import Task
 from infrastructure.postgres.log import PostgresLog
 from infrastructure.postgres.pool import make_async_pool, make_pool
 from infrastructure.postgres.read_models import PostgresReadModels
@@ -72,7 +72,7 @@ class Stage:
             terms=Terms(lease=LEASE, heartbeat_seconds=10),
             policy=POLICIES["weighted_load"],
             epoch=1,
-            open_task=self._reopened,
+            load_task=self.task,
         )
 
     # What people and workers do.
@@ -192,10 +192,6 @@ class Stage:
 
     async def _head(self, name: str) -> int:
         return self.watermarks.position(FLOOR) if name == FLOOR else await self.source.head()
-
-    async def _reopened(self, record: Record) -> OpenTask | None:
-        task = await self.task(record.aggregate_id)
-        return None if task.status in FINAL else open_task_of(task, position=record.position)
 
     async def fold(self, page: list[tuple[Record, AggregateEvent]]) -> None:
         await self.dispatcher.handle(page)

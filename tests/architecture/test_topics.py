@@ -52,6 +52,8 @@ SHIPPED_CODES = [
     "read_model_behind",
     "database_unavailable",
     "on_standby",
+    "read_model_not_found",
+    "already_rebuilding",
 ]
 
 

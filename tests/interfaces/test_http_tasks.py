@@ -80,9 +80,8 @@ def test_a_key_stands_for_one_request(shared_admin: httpx.Client) -> None:
     for answer in (
         shared_admin.post("/v1/tasks", json={"kind": "review", "priority": 1}, headers=key),
         shared_admin.post(f"/v1/tasks/{task_id}/cancel", headers=key),
-        shared_admin.post("/v1/tasks/batch", json={"tasks": [{"kind": "a"}]}, headers=key),
-        shared_admin.post("/v1/clients", json={"name": "a", "scopes": ["tasks:read"]}, headers=key),
-    )[:2]:
+        shared_admin.post("/v1/agents", json={"name": "a", "capabilities": ["a"]}, headers=key),
+    ):
         assert answer.status_code == 422
         assert answer.json()["code"] == "idempotency_key_reused"
 

@@ -79,12 +79,13 @@ def _found(found: Found) -> Iterator[list[RenderableType]]:
         heading = Text("Files that resemble one another", style="dim")
         yield [Text(), heading, *_groups(found["look_alikes"])]
     if found["summaries"]:
-        yield [Text(), *_summaries(found["summaries"])]
+        heading = Text("In the words of the model", style="dim")
+        yield [Text(), heading, *_summaries(found["summaries"])]
 
 
 def _summaries(summaries: dict[str, str]) -> Iterator[Text]:
     for file, summary in summaries.items():
-        yield Text.assemble((f"{file}  ", "bold"), " ".join(summary.split()))
+        yield Text.assemble((f"  {file}  ", "bold"), " ".join(summary.split()))
 
 
 def _reading(reading: Readability) -> Iterator[Text]:

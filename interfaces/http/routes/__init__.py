@@ -2,7 +2,16 @@
 
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.operation import Operation
-from interfaces.http.routes import accounts, agents, events, service, tasks, tokens, workers
+from interfaces.http.routes import (
+    accounts,
+    agents,
+    events,
+    read_models,
+    service,
+    tasks,
+    tokens,
+    workers,
+)
 
 
 def table(metrics: RequestMetrics) -> list[Operation]:
@@ -14,5 +23,6 @@ def table(metrics: RequestMetrics) -> list[Operation]:
         *workers.OPERATIONS,
         *events.OPERATIONS,
         *accounts.OPERATIONS,
+        *read_models.OPERATIONS,
     ]
     return operations + service.operations(operations, metrics)

@@ -9,7 +9,6 @@ from application.commands.agents import (
     AgentCommand,
     ChangeAgent,
     DrainAgent,
-    RegisterAgent,
     ResumeAgent,
     RetireAgent,
 )
@@ -36,15 +35,7 @@ from interfaces.http.schemas.base import AgentReceipt, NoBody
 async def register(call: Call[AgentBody, Parameters]) -> Response:
     """POST /v1/agents. The log comes first, so that a refusal leaves every secret as it was."""
     body, agent_id = call.body, agent_id_of(call.tenant, call.body.name)
-    command = RegisterAgent(
-        origin=call.origin(),
-        agent_id=agent_id,
-        name=body.name,
-        capabilities=unique(body.capabilities),
-        slots=body.slots,
-        labels=body.labels,
-    )
-    receipt = await call.process.commands.execute(command)
+    receipt = await call.process.commands.execute(body.registration(call.origin(), agent_id))
     issued = await call.process.accounts.issue_for_agent(
         call.tenant, agent_id, body.name, position=receipt.cursor.position
     )

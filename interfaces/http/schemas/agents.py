@@ -7,9 +7,11 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import TypedDict
 
+from application.commands import Origin
+from application.commands.agents import RegisterAgent
 from application.cursor import Cursor
 from application.queries import AgentStatus
-from interfaces.http.fields import Labels, Name
+from interfaces.http.fields import Labels, Name, unique
 from interfaces.http.parameters import ListParameters
 from interfaces.http.schemas.base import AgentReceipt, Body, CursorOut, documented
 
@@ -39,6 +41,17 @@ class AgentBody(Body):
     slots: Slots = 1
     """How many tasks it works on at once."""
     labels: Labels = Field(default_factory=dict)
+
+    def registration(self, origin: Origin, agent_id: UUID) -> RegisterAgent:
+        """The command that it asks for."""
+        return RegisterAgent(
+            origin=origin,
+            agent_id=agent_id,
+            name=self.name,
+            capabilities=unique(self.capabilities),
+            slots=self.slots,
+            labels=self.labels,
+        )
 
 
 class AgentChangeBody(Body):
