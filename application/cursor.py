@@ -15,6 +15,15 @@ class BadCursor(Invalid):
         super().__init__(f"{text[:40]!r} is no cursor; one looks like 1:4711.")
 
 
+class CursorAhead(Invalid):
+    """Nothing was ever committed there."""
+
+    code = "cursor_ahead"
+
+    def __init__(self, cursor: "Cursor", head: int) -> None:
+        super().__init__(f"{cursor} is beyond the end of the log, which stands at {head}.")
+
+
 POSITION_MAX = 2**63 - 1
 
 

@@ -108,7 +108,10 @@ class EventLog(Protocol):
         """Store its present state, to load it faster. May be lost. Raises DatabaseUnavailable."""
 
     def read(self, *, after: int, limit: int) -> list[Record]:
-        """Up to `limit` records after a position, in order. Raises DatabaseUnavailable."""
+        """Up to `limit` records after a position, in order, fewer when they are large.
+
+        Raises DatabaseUnavailable.
+        """
 
     def head(self) -> int:
         """The newest position, 0 when the log is empty. Raises DatabaseUnavailable."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from application.cursor import Cursor
+from application.cursor import Cursor, CursorAhead
 from application.ports import Record
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
@@ -242,6 +242,10 @@ class Queries:
             return
         if seen.epoch != self._epoch:
             raise EpochEnded(epoch=seen.epoch, current=self._epoch)
+        if seen.position > self._watermarks.position(LOG):
+            head = await self._models.head()
+            if seen.position > head:
+                raise CursorAhead(seen, head)
         if not await self._watermarks.reached(
             model,
             seen.position,

@@ -91,6 +91,11 @@ class Writer:
         self._stopping = True
         self._queue.put(None)
         self._thread.join()
+        while not self._queue.empty():
+            # It came in after the last one was let through.
+            late = self._queue.get_nowait()
+            if late is not None and late.answer.set_running_or_notify_cancel():
+                late.answer.set_exception(DatabaseUnavailable("The service is stopping."))
 
     @property
     def waiting(self) -> int:
@@ -117,13 +122,26 @@ class Writer:
         while (first := self._queue.get()) is not None:
             # One that is taken up can no longer be cancelled; one that was, is dropped here.
             batch = [w for w in self._gather(first) if w.answer.set_running_or_notify_cancel()]
-            try:
-                self._settle(batch)
-            except Exception as error:
-                # The runner: a bug in one batch must not end the writer for everybody.
-                log.exception("batch_failed", commands=len(batch))
-                self._control_plane.cache.clear()
-                _refuse_unanswered(batch, error)
+            self._settle_or_refuse(batch)
+
+    def _settle_or_refuse(self, batch: list[Waiting]) -> None:
+        """The runner: whatever goes wrong, everybody is answered and the writer goes on.
+
+        What no batch can hold (an event that cannot be encoded, an id that is taken) must not take
+        its neighbours down, so a batch that fails is settled one by one.
+        """
+        try:
+            self._settle(batch)
+        except Exception as error:
+            self._control_plane.cache.clear()
+            unanswered = [waiting for waiting in batch if not waiting.answer.done()]
+            if len(batch) == 1:
+                if not isinstance(error, ControlPlaneError):
+                    log.exception("command_failed", command=type(batch[0].command).__name__)
+                _refuse_unanswered(unanswered, error)
+            else:
+                for waiting in unanswered:
+                    self._settle_or_refuse([waiting])
 
     def _gather(self, first: Waiting) -> list[Waiting]:
         """The first and what waits behind it; it never waits for more to come."""
@@ -154,10 +172,7 @@ class Writer:
                 conflicts += 1
                 look_up = batch
                 if conflicts > CONFLICTS_MAX:
-                    _refuse_unanswered(
-                        batch, ConcurrentChange("Others changed it again and again.")
-                    )
-                    return
+                    raise ConcurrentChange("Others changed it again and again.") from None
             except DatabaseUnavailable:
                 self._forget(decided)
                 look_up = batch

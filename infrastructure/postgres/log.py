@@ -35,6 +35,7 @@ from infrastructure.postgres.sql_files import load
 
 SQL = load("log.sql")
 VERSION_MAX = 2**62
+PAGE_BYTES = 16 * 2**20
 
 Pool = ConnectionPool[Connection[TupleRow]]
 
@@ -146,7 +147,12 @@ class PostgresLog:
         with connection_of(self._pool) as connection:
             connection.execute(
                 SQL["keep_snapshot"],
-                (stored.originator_id, stored.originator_version, stored.topic, stored.state),
+                {
+                    "aggregate_id": stored.originator_id,
+                    "version": stored.originator_version,
+                    "topic": stored.topic,
+                    "state": stored.state,
+                },
             )
 
     def read(self, *, after: int, limit: int) -> list[Record]:
@@ -154,7 +160,8 @@ class PostgresLog:
 
         def ask(connection: Connection[TupleRow]) -> list[Record]:
             with connection.cursor(binary=True, row_factory=class_row(Record)) as cursor:
-                return cursor.execute(SQL["read"], (after, limit)).fetchall()
+                page = {"after": after, "limit": limit, "bytes": PAGE_BYTES}
+                return cursor.execute(SQL["read"], page).fetchall()
 
         return read(self._pool, ask)
 

@@ -29,6 +29,7 @@ from application.writer import Commands, Writer
 from domain.aggregate import Aggregate
 from domain.errors import (
     AggregateNotFound,
+    ConcurrentChange,
     ControlPlaneError,
     DatabaseUnavailable,
     IdempotencyKeyReused,
@@ -355,3 +356,32 @@ def release(desk: Desk, task_id: UUID) -> Command:
 def version_of(aggregate: Aggregate | None) -> int:
     assert aggregate is not None
     return aggregate.version
+
+
+def test_a_command_that_cannot_be_encoded_does_not_take_its_neighbours_down(
+    database: Database,
+) -> None:
+    with opened(database) as desk:
+        monster = SubmitTask(
+            origin=by(), task_id=uuid7(), specification=a_specification(input=2**80)
+        )
+
+        before, failed, after = desk.execute_at_once(submit(), monster, submit())
+
+        assert isinstance(before, Receipt)
+        assert isinstance(failed, TypeError)
+        assert isinstance(after, Receipt)
+        assert desk.log.head() == 2
+        desk.writer.stop()
+
+
+def test_an_id_that_is_taken_is_refused_alone(database: Database) -> None:
+    with opened(database) as desk:
+        taken = uuid7()
+
+        first, second, other = desk.execute_at_once(submit(taken), submit(taken), submit())
+
+        assert isinstance(first, Receipt)
+        assert isinstance(second, ConcurrentChange)
+        assert isinstance(other, Receipt)
+        desk.writer.stop()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,11 +36,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def own() -> Iterator[Path]:
+    """Where the demo keeps its files. Its path is short, as a socket's path must be."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        yield Path(folder)
+
+
 @contextmanager
-def demo(folder: Path, tmp_path: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
-    """A running demo whose own files are in `tmp_path / "own"`."""
-    own = tmp_path / "own"
-    own.mkdir(exist_ok=True)
+def demo(folder: Path, own: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
+    """A running demo."""
     words = [sys.executable, "-m", "interfaces.cli.main", "demo", str(folder)]
     with subprocess.Popen(
         [*words, "--tasks", str(TASKS), *flags],
@@ -51,9 +57,8 @@ def demo(folder: Path, tmp_path: Path, *flags: str) -> Iterator[subprocess.Popen
         yield process
 
 
-def left_behind(tmp_path: Path) -> list[object]:
+def left_behind(own: Path) -> list[object]:
     """Files and processes that the demo should have taken with it."""
-    own = tmp_path / "own"
     found: list[object] = list(own.iterdir())
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
@@ -69,8 +74,8 @@ def wait_for_work(process: subprocess.Popen[str]) -> None:
             return
 
 
-def test_every_task_is_done_once_although_an_agent_dies(folder: Path, tmp_path: Path) -> None:
-    with demo(folder, tmp_path, "--json") as process:
+def test_every_task_is_done_once_although_an_agent_dies(folder: Path, own: Path) -> None:
+    with demo(folder, own, "--json") as process:
         out, err = process.communicate()
 
     assert process.returncode == 0, err
@@ -84,42 +89,42 @@ def test_every_task_is_done_once_although_an_agent_dies(folder: Path, tmp_path: 
     assert all(rescue["finished_by"] not in {None, "librarian"} for rescue in report["rescues"])
     assert ["ast.py", "twin.py"] in [group["files"] for group in report["found"]["look_alikes"]]
     assert sum(1 for agent in report["agents"] if agent["completed"] > 0) >= 4
-    assert left_behind(tmp_path) == []
+    assert left_behind(own) == []
 
 
-def test_a_demo_that_is_interrupted_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
-    with demo(folder, tmp_path) as process:
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(folder: Path, own: Path) -> None:
+    with demo(folder, own) as process:
         wait_for_work(process)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate()
 
     assert process.returncode == 130
     assert err.count("\n") == 1
-    assert left_behind(tmp_path) == []
+    assert left_behind(own) == []
 
 
 def test_a_demo_whose_service_dies_says_so_and_leaves_nothing_behind(
-    folder: Path, tmp_path: Path
+    folder: Path, own: Path
 ) -> None:
-    with demo(folder, tmp_path) as process:
+    with demo(folder, own) as process:
         wait_for_work(process)
-        [found] = (tmp_path / "own").glob("*/data/service.json")
+        [found] = own.glob("*/data/service.json")
         os.kill(json.loads(found.read_text())["pid"], signal.SIGKILL)
         _, err = process.communicate()
 
     assert process.returncode == 1
     assert err.startswith("muster: the service ended by signal 9")
-    assert left_behind(tmp_path) == []
+    assert left_behind(own) == []
 
 
-def test_what_a_killed_demo_leaves_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
-    with demo(folder, tmp_path) as process:
+def test_what_a_killed_demo_leaves_is_removed_by_the_next(folder: Path, own: Path) -> None:
+    with demo(folder, own) as process:
         wait_for_work(process)
         process.kill()
-    orphans = [found for found in left_behind(tmp_path) if isinstance(found, psutil.Process)]
+    orphans = [found for found in left_behind(own) if isinstance(found, psutil.Process)]
     _, alive = psutil.wait_procs(orphans, timeout=30)
 
-    with demo(folder, tmp_path) as process:
+    with demo(folder, own) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
@@ -127,4 +132,4 @@ def test_what_a_killed_demo_leaves_is_removed_by_the_next(folder: Path, tmp_path
 
     assert process.returncode == 130
     assert alive == []
-    assert left_behind(tmp_path) == []
+    assert left_behind(own) == []

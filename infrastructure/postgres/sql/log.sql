@@ -29,10 +29,16 @@ WHERE aggregate_id = %(aggregate_id)s
 ORDER BY version DESC LIMIT %(limit)s
 
 -- name: read
--- Keyset pages by primary key.
+-- Keyset pages by primary key; a page ends with the event that brings it over a number of bytes.
 SELECT position, aggregate_id, version, topic, state, tenant, actor, command_id, correlation_id,
        causation_id, traceparent, recorded_at
-FROM events WHERE position > %s ORDER BY position LIMIT %s
+FROM (
+    SELECT *, sum(length(state)) OVER (ORDER BY position) - length(state) AS bytes_before
+    FROM (
+        SELECT * FROM events WHERE position > %(after)s ORDER BY position LIMIT %(limit)s
+    ) AS page
+) AS measured
+WHERE bytes_before < %(bytes)s ORDER BY position
 
 -- name: head
 -- The primary key read from its end.
@@ -46,8 +52,12 @@ WHERE aggregate_id = %(aggregate_id)s
 ORDER BY version DESC LIMIT %(limit)s
 
 -- name: keep_snapshot
--- Two writers may take the same one.
-INSERT INTO snapshots (aggregate_id, version, topic, state) VALUES (%s, %s, %s, %s)
+-- One is enough; two writers may take the same.
+WITH former AS (
+    DELETE FROM snapshots WHERE aggregate_id = %(aggregate_id)s AND version < %(version)s
+)
+INSERT INTO snapshots (aggregate_id, version, topic, state)
+VALUES (%(aggregate_id)s, %(version)s, %(topic)s, %(state)s)
 ON CONFLICT DO NOTHING
 
 -- name: now
