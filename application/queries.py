@@ -16,7 +16,7 @@ from application.watermarks import LOG, SOON_SECONDS, Watermarks
 from domain.agent import Standing
 from domain.capability import can_do
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
-from domain.task import FINAL, TaskStatus
+from domain.task_shape import FINAL, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

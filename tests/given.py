@@ -8,7 +8,8 @@ from uuid import UUID
 from application.commands import Origin
 from application.ids import uuid7
 from domain.routing import POLICIES, Decision, Reading, decide
-from domain.task import Task, TaskSpecification
+from domain.task import Task
+from domain.task_shape import TaskSpecification
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

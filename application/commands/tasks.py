@@ -9,7 +9,8 @@ from application.commands import Command
 from application.control_plane import Work
 from domain.errors import StaleAttempt, TooDeep
 from domain.routing import Decision
-from domain.task import Task, TaskSpecification
+from domain.task import Task
+from domain.task_shape import TaskSpecification
 
 GENERATIONS_MAX = 8
 """Tasks may beget tasks, but not without end (OWASP ASI08, cascading failures)."""

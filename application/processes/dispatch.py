@@ -31,7 +31,8 @@ from application.writer import Commands
 from domain.agent import Standing
 from domain.errors import AgentRetired, AggregateNotFound, ControlPlaneError, Unavailable
 from domain.routing import Decision, Policy, Reading, decide
-from domain.task import Task, TaskStatus
+from domain.task import Task
+from domain.task_shape import TaskStatus
 
 ASSIGNMENTS_MAX = 256
 """Assignments decided in one turn; they are committed together."""

@@ -12,7 +12,8 @@ from application.ports import Record
 from application.processes.ready_queue import ReadyQueue, Requirements
 from domain.agent import Agent, Standing
 from domain.lease import Lease
-from domain.task import LEASED, Task, TaskStatus
+from domain.task import Task
+from domain.task_shape import LEASED, TaskStatus
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

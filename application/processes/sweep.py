@@ -18,7 +18,7 @@ from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.writer import Commands
 from domain.errors import Unavailable
-from domain.task import TaskStatus
+from domain.task_shape import TaskStatus
 
 SWEEP_SECONDS = 0.25
 TIMEOUT_GRACE = timedelta(seconds=5)

@@ -8,7 +8,8 @@ from uuid import UUID
 from eventsourcing.domain import AggregateEvent
 
 from application.ports import Record
-from domain.task import Task, TaskStatus
+from domain.task import Task
+from domain.task_shape import TaskStatus
 
 
 @dataclass(slots=True, kw_only=True)

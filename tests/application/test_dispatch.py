@@ -18,7 +18,7 @@ from application.processes.dispatch import Dispatcher
 from application.workforce import Attempt
 from domain.errors import AgentRetired, AggregateNotFound, DatabaseUnavailable
 from domain.routing import recomputed_winner
-from domain.task import TaskStatus
+from domain.task_shape import TaskStatus
 from infrastructure.postgres.log import PostgresLog
 from tests.application.stage import LEASE, LONG, Stage, played
 from tests.conftest import Database

@@ -9,7 +9,7 @@ from application.commands.tasks import ApproveTask, ReportReleased
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.processes.ready_queue import ReadyQueue
 from domain.agent import Standing
-from domain.task import LEASED, TaskStatus
+from domain.task_shape import LEASED, TaskStatus
 from tests.application.stage import LEASE, LONG, Stage, played
 from tests.application.stories import a_story
 from tests.conftest import Database

@@ -22,7 +22,7 @@ from application.projections.activity_feed import in_words
 from application.projections.runner import ProjectionThread, Projector, Unprojectable
 from application.writer import Commands, Writer
 from domain.catalogue import EVENTS
-from domain.task import FINAL, LEASED, TaskStatus
+from domain.task_shape import FINAL, LEASED, TaskStatus
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.postgres.log import PostgresLog
 from infrastructure.postgres.pool import make_pool

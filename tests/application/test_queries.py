@@ -15,7 +15,7 @@ from application.cursor import Cursor
 from application.queries import WAITING_REASONS, EventFilter, Queries, TaskFilter
 from application.watermarks import LOG, Watermarks
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
-from domain.task import TaskStatus
+from domain.task_shape import TaskStatus
 from infrastructure.postgres.read_models import PostgresReadModels
 from tests.application.stage import Stage, played
 from tests.conftest import Database

@@ -10,7 +10,7 @@ from application.commands.tasks import ReportFailed, ReportProgress, SubmitTask
 from application.ids import uuid7
 from application.processes import sweep as sweep_module
 from domain.retry import BACKOFF_FIRST
-from domain.task import TaskStatus
+from domain.task_shape import TaskStatus
 from tests.application.stage import LONG, Stage, played
 from tests.conftest import Database
 from tests.given import MINUTE, NOON, a_specification, by

@@ -37,7 +37,8 @@ from domain.errors import (
     TaskNotFailed,
     VersionMismatch,
 )
-from domain.task import Task, TaskStatus
+from domain.task import Task
+from domain.task_shape import TaskStatus
 from infrastructure.postgres.log import PostgresLog
 from infrastructure.postgres.pool import make_pool
 from tests.conftest import Database

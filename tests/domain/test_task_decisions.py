@@ -16,7 +16,8 @@ from domain.errors import (
     TaskNotFailed,
 )
 from domain.retry import BACKOFF_FIRST
-from domain.task import FINAL, REFUSALS_RECORDED_MAX, Task, TaskStatus
+from domain.task import REFUSALS_RECORDED_MAX, Task
+from domain.task_shape import FINAL, TaskStatus
 from tests.given import (
     ALICE,
     BOB,

@@ -10,7 +10,8 @@ from eventsourcing.domain import AggregateEvent
 from hypothesis import given, strategies
 
 from domain.errors import ControlPlaneError
-from domain.task import FINAL, LEASED, REFUSALS_RECORDED_MAX, Task, TaskStatus
+from domain.task import REFUSALS_RECORDED_MAX, Task
+from domain.task_shape import FINAL, LEASED, TaskStatus
 from infrastructure.mapper import CatalogueMapper, SnapshotMapper, take_snapshot
 from tests.given import ALICE, BOB, MINUTE, NOON, TENANT, a_decision, a_specification
 from tests.randomly import repeatably

@@ -8,7 +8,7 @@ import typer
 
 from interfaces.cli.failures import Failure, Misuse
 
-TASKS = 360
+TASKS = 300
 TASKS_MIN = 20
 TASKS_MAX = 400
 

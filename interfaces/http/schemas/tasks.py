@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from application.cursor import Cursor
 from application.projections.task_board import TaskCard
 from application.queries import WAITING_REASONS, TaskFilter, TaskStanding
-from domain.task import TaskSpecification, TaskStatus
+from domain.task_shape import TaskSpecification, TaskStatus
 from interfaces.http.fields import (
     AnyJson,
     Id,
