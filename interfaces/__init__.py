@@ -1,0 +1,1 @@
+"""Who asks: HTTP, the command line, the SDK; and the composition root."""

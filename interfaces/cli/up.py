@@ -127,6 +127,7 @@ def settings_of(given: dict[str, Any]) -> "Settings":
         return Settings(**given)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+            ": ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")])
+            for fault in error.errors()
         )
         raise Failure(f"a setting makes no sense: {faults}.") from error
