@@ -86,7 +86,7 @@ def _serve(settings: "Settings") -> None:
 def _welcome(settings: "Settings", url: str) -> None:
     """A few lines for whoever started it; what programs need is in service.json."""
     password = settings.data_dir / "admin-password"
-    kept = "as set by MUSTERROLL_ADMIN_PASSWORD" if settings.admin_password else f"in {password}"
+    kept = f"in {password}" if password.exists() else "the one chosen at the first start"
     print_line(f"Musterroll is ready at {url}")
     print_line()
     print_fields(

@@ -59,6 +59,11 @@ def number_from(value: Any) -> float:
     return float(value)
 
 
+def whole_from_float(value: Any) -> Any:
+    """5.0 is a whole number, as JSON Schema has it; the rest is left to the type."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def small_enough(value: Any) -> Any:
     """Any JSON, unless it is too large or too deep."""
     if nested_deeper(value, NESTING_MAX):
@@ -108,6 +113,7 @@ AnyJson = Annotated[
     AfterValidator(small_enough),
     WithJsonSchema({"description": "Any JSON, at most 256 KiB."}),
 ]
+WHOLE = BeforeValidator(whole_from_float)
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]

@@ -163,17 +163,17 @@ def _parameters(operation: Operation, schemas: _Schemas) -> list[Schema]:
     ]
     parameters = in_path + schemas.parameters(operation.parameters)
     if operation.repeatable:
-        pattern = "^[ -~]{1,200}$"
+        pattern = {"pattern": "^[ -~]{1,200}$"}
         text = "The same key with the same body gets the first answer again."
         parameters.append(_header("Idempotency-Key", pattern, text))
     if operation.versioned:
         text = "The version that was seen; another one answers 412."
-        parameters.append(_header("If-Match", r'^("[0-9]{1,18}"|\*)$', text))
+        parameters.append(_header("If-Match", {"examples": ['"3"']}, text))
     return parameters
 
 
-def _header(name: str, pattern: str, text: str) -> Schema:
-    schema = {"type": "string", "pattern": pattern}
+def _header(name: str, values: Schema, text: str) -> Schema:
+    schema = {"type": "string"} | values
     return {"name": name, "in": "header", "schema": schema, "description": text}
 
 

@@ -14,7 +14,7 @@ PARAMETERS_MAX = 100
 LIST_LIMIT_MAX = 200
 WAIT_SECONDS_MAX = 30
 
-WHOLE = BeforeValidator(whole_number_from)
+WHOLE_TEXT = BeforeValidator(whole_number_from)
 Wait = Annotated[float, Field(ge=0, le=WAIT_SECONDS_MAX), BeforeValidator(number_from)]
 
 
@@ -44,7 +44,7 @@ class QueryParameters(Parameters):
 class ListParameters(QueryParameters):
     """What every list takes."""
 
-    limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), WHOLE] = 50
+    limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), WHOLE_TEXT] = 50
     """How many items a page holds at most."""
 
 

@@ -15,11 +15,11 @@ PASSWORD_FILE = "admin-password"  # noqa: S105 - the name of a file
 
 def keep_service_file(settings: ServerSettings, url: str) -> None:
     """Write it, whole or not at all, for the owner only. Raises OSError."""
-    chosen = settings.admin_password is not None
+    made_here = (settings.data_dir / PASSWORD_FILE).exists()
     service = {
         "url": url,
         "username": "admin",
-        "password_file": None if chosen else PASSWORD_FILE,
+        "password_file": PASSWORD_FILE if made_here else None,
         "pid": os.getpid(),
     }
     folder = settings.data_dir

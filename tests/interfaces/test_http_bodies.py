@@ -142,6 +142,10 @@ def test_a_task_needs_its_kind_alone() -> None:
     }
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert model_of(TaskBody, {"kind": "review", "priority": 7.0}).priority == 7
+
+
 def test_capabilities_are_required_once_each() -> None:
     body = model_of(TaskBody, {"kind": "review", "requires": ["b", "a", "b"]})
 
@@ -157,7 +161,8 @@ def test_capabilities_are_required_once_each() -> None:
         ({"kind": "a\n"}, "/kind", "must match ^[A-Za-z0-9._:-]{1,100}$"),
         ({"priority": "5"}, "/priority", "must be a whole number"),
         ({"priority": True}, "/priority", "must be a whole number"),
-        ({"priority": 5.0}, "/priority", "must be a whole number"),
+        ({"priority": 5.5}, "/priority", "must be a whole number"),
+        ({"priority": 1e300}, "/priority", "must be at most 9"),
         ({"priority": 10}, "/priority", "must be at most 9"),
         ({"priority": -1}, "/priority", "must be at least 0"),
         ({"priority": 2**63}, "/priority", "must be at most 9"),

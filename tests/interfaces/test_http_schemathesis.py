@@ -1,7 +1,8 @@
 """The service keeps to its own description, whatever is sent (Schemathesis, every check).
 
 What no schema can say is added to requests on their way: keys that were not used before, cursors
-that the log has reached, no deadlines, and the ids and tokens of an agent for what agents do.
+that the log has reached, no deadlines, and the ids and tokens of an agent for what agents do. NUL
+is left out: no text may hold it, and to say so in every schema would help nobody.
 """
 
 from collections.abc import Iterator
@@ -21,16 +22,17 @@ from tests.interfaces.service import Service
 WORK = ("/heartbeat", "/leases", "/reports")
 START_OF_LOG = "1:0"
 CONFIGURATION = SchemathesisConfig.from_str("""
-seed = 4711
+seed = 5
 request-timeout = 40.0
 continue-on-failure = true
 
 [generation]
-max-examples = 10
+max-examples = 100
+allow-x00 = false
 database = "none"
 
 [phases.stateful]
-max-steps = 5
+max-steps = 10
 """)
 
 
@@ -55,12 +57,14 @@ class Callers:
         """Add what a schema cannot say, to those parts of a request that are meant to be right."""
         if not case.meta.is_negative_at(ParameterLocation.PATH):
             self._name_things(case)
+        if "If-Match" in (case.headers or {}):
+            case.headers["If-Match"] = "*"
         if not case.meta.is_negative_at(ParameterLocation.HEADER):
             _renew_key(case.headers)
         if not case.meta.is_negative_at(ParameterLocation.QUERY):
             _ask_for_what_is(case.query, case.operation.path)
         if not case.meta.is_negative_at(ParameterLocation.BODY):
-            _leave_time(case.body)
+            _ask_for_what_can_be(case.body)
 
     def _name_things(self, case: Any) -> None:
         for name, value in dict(case.path_parameters or {}).items():
@@ -85,9 +89,10 @@ def _ask_for_what_is(query: Any, path: str) -> None:
         query["cursor"] = START_OF_LOG
 
 
-def _leave_time(body: Any) -> None:
+def _ask_for_what_can_be(body: Any) -> None:
     if not isinstance(body, dict):
         return
+    body.pop("tenant", None)  # not every scope can be given in every tenant
     tasks = body.get("tasks")
     for task in [body, *(tasks if isinstance(tasks, list) else [])]:
         if isinstance(task, dict):
@@ -121,6 +126,8 @@ def callers(service: Service, admin: httpx.Client) -> Iterator[Callers]:
         schemathesis.hooks.unregister_all()
 
 
+# The service draws chance in this process, which Hypothesis takes for a strategy that does.
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 def test_the_service_keeps_to_its_description(service: Service, callers: Callers) -> None:
     url = f"{service.url}/openapi.json"
     described = schemathesis.openapi.from_url(url, config=CONFIGURATION)

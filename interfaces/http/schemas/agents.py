@@ -11,12 +11,12 @@ from application.commands import Origin
 from application.commands.agents import RegisterAgent
 from application.cursor import Cursor
 from application.queries import AgentStatus
-from interfaces.http.fields import Labels, Name, unique
+from interfaces.http.fields import WHOLE, Labels, Name, unique
 from interfaces.http.parameters import ListParameters
 from interfaces.http.schemas.base import AgentReceipt, Body, CursorOut, documented
 
 Capabilities = Annotated[list[Name], Field(min_length=1, max_length=64)]
-Slots = Annotated[int, Field(ge=1, le=1_000)]
+Slots = Annotated[int, Field(ge=1, le=1_000), WHOLE]
 AgentState = Annotated[
     str,
     Field(

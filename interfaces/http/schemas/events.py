@@ -13,7 +13,7 @@ from application.ports import Record
 from application.projections.activity_feed import Activity
 from interfaces.http.fields import Id, Name
 from interfaces.http.parameters import (
-    WHOLE,
+    WHOLE_TEXT,
     CursorText,
     ListParameters,
     QueryParameters,
@@ -37,7 +37,7 @@ class EventParameters(QueryParameters):
     """Such as `task.completed`."""
     aggregate_id: Id | None = None
     """Those of one task or agent."""
-    limit: Annotated[int, Field(ge=1, le=EVENTS_LIMIT_MAX), WHOLE] = 100
+    limit: Annotated[int, Field(ge=1, le=EVENTS_LIMIT_MAX), WHOLE_TEXT] = 100
     """How many a page holds at most; large events make it hold fewer."""
     wait: Wait = 0
     """Seconds to wait for the first one to come."""

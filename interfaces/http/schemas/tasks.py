@@ -12,6 +12,7 @@ from application.projections.task_board import TaskCard
 from application.queries import WAITING_REASONS, TaskFilter, TaskStanding
 from domain.task_shape import TaskSpecification, TaskStatus
 from interfaces.http.fields import (
+    WHOLE,
     AnyJson,
     Id,
     Kind,
@@ -23,7 +24,7 @@ from interfaces.http.fields import (
     unique,
 )
 from interfaces.http.parameters import (
-    WHOLE,
+    WHOLE_TEXT,
     ListParameters,
     QueryParameters,
     Wait,
@@ -55,11 +56,11 @@ class TaskBody(Body):
     """What the agent gets."""
     requires: Annotated[list[Name], Field(max_length=32)] | None = None
     """Capabilities that the agent has to have; by default the kind alone."""
-    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    priority: Annotated[int, Field(ge=0, le=9), WHOLE] = 5
     """0 is the lowest, 9 the highest."""
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=100), WHOLE] = 3
     """After so many failed attempts the task has failed."""
-    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400), WHOLE] = 300
     """How long one attempt may take."""
     not_before: Moment | None = None
     """It is not given to an agent earlier."""
@@ -113,7 +114,7 @@ class StatusParameters(QueryParameters):
 
     wait: Wait = 0
     """Seconds to wait for a version above `after_version`."""
-    after_version: Annotated[int, Field(ge=0), WHOLE] = 0
+    after_version: Annotated[int, Field(ge=0), WHOLE_TEXT] = 0
     """The version that the caller knows."""
 
 

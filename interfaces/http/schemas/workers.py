@@ -9,12 +9,12 @@ from typing_extensions import TypedDict
 
 from application import workforce
 from application.workforce import GrantedLease, HeartbeatAnswer, LeaseAnswer
-from interfaces.http.fields import AnyJson, Id
+from interfaces.http.fields import WHOLE, AnyJson, Id
 from interfaces.http.parameters import WAIT_SECONDS_MAX
 from interfaces.http.schemas.agents import AgentState, Slots
 from interfaces.http.schemas.base import Body, CursorOut, Refusal, documented
 
-AttemptNumber = Annotated[int, Field(ge=1, le=1_000_000_000)]
+AttemptNumber = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
 Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Message = Annotated[str, StringConstraints(max_length=10_000)]
 
@@ -36,7 +36,7 @@ class HeartbeatBody(Body):
     cpu: Percentage | None = None
     """How busy the agent's machine is, in per cent."""
     memory: Percentage | None = None
-    queue: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    queue: Annotated[int, Field(ge=0, le=1_000_000_000), WHOLE] = 0
     """Work that waits inside the agent."""
     running: Annotated[list[AttemptBody], Field(max_length=1_000)] = Field(default_factory=list)
     """What it works on; the leases of these are renewed."""
