@@ -195,6 +195,7 @@ class Dispatcher:
 
     async def _heard_of(self, agent: KnownAgent) -> None:
         agent.last_heard_at = self._clock()
+        agent.heard_of = True
         if not agent.online:
             origin = origin_of("presence", agent.tenant, causation_id=None)
             await self._commands.execute(BringOnline(origin=origin, agent_id=agent.agent_id))

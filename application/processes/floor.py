@@ -65,8 +65,10 @@ def retried_task(task: Task, record: Record, *, queued_at: datetime) -> OpenTask
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class KnownAgent:
-    """An agent, what it holds, and what was heard of it. `told` are cancellations it was told
-    of."""
+    """An agent, what it holds, and what was heard of it.
+
+    `heard_of`: since this dispatcher began. `told`: cancellations that it was told of.
+    """
 
     agent_id: UUID
     tenant: str
@@ -76,6 +78,7 @@ class KnownAgent:
     online: bool
     version: int
     last_heard_at: datetime
+    heard_of: bool = False
     cpu: float | None = None
     memory: float | None = None
     queue: int = 0

@@ -128,6 +128,9 @@ class Leader:
         running: Sequence[Attempt],
     ) -> HeartbeatAnswer:
         """See Workforce. Raises AggregateNotFound, AgentRetired, OnStandby."""
+        if running:
+            # What was cancelled before the worker asked, it hears of now and not next time.
+            await self._caught_up()
         return await self._ask(
             lambda dispatcher: dispatcher.heartbeat(
                 tenant, agent_id, cpu=cpu, memory=memory, queue=queue, running=running
@@ -226,7 +229,11 @@ class Leader:
         kept: dict[UUID, datetime] = {}
         while True:
             await asyncio.sleep(VITALS_SECONDS)
-            fresh = [a for a in floor.agents.values() if kept.get(a.agent_id) != a.last_heard_at]
+            fresh = [
+                agent
+                for agent in floor.agents.values()
+                if agent.heard_of and kept.get(agent.agent_id) != agent.last_heard_at
+            ]
             with suppress(DatabaseUnavailable):
                 await self._source.put_vitals([_vitals(agent) for agent in fresh])
                 kept.update((agent.agent_id, agent.last_heard_at) for agent in fresh)

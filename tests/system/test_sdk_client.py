@@ -215,6 +215,7 @@ def test_the_log_is_read_in_order_and_followed(client: Client) -> None:
 
 def test_a_cursor_of_another_epoch_is_refused_or_forgotten(client: Client) -> None:
     client.tasks.submit("count")
+    assert client.tasks.counts().counts["queued"] == 1
     client._session.seen = "99:1"
 
     assert client.tasks.counts().counts["queued"] == 1

@@ -283,6 +283,8 @@ def test_what_does_not_end_in_time_is_given_back_unharmed(service: Service, clie
         worker.stop()
         run.end()
 
+    began = [e.type for e in client.events(aggregate_id=task.id)].index("task.started") + 1
+    client.tasks.status(task.id, wait_seconds=PATIENCE_SECONDS, after_version=began)
     found = client.tasks.get(task.id)
     assert (found.status, found.failures) == ("queued", 0)
 
