@@ -1,6 +1,7 @@
-"""Run every test: `python3 scripts/test.py [arguments of pytest]`, from the top of the checkout.
+"""Run every test: `python3 scripts/test.py [--quick] [arguments of pytest]`, from anywhere.
 
-Sets up first where that is needed. Exits with pytest's code.
+Sets up first where that is needed. `--quick` leaves out what takes long: whole systems in processes
+of their own, faults, and what is thrown at the API by the thousand. Exits with pytest's code.
 """
 
 import os
@@ -10,9 +11,18 @@ from _bootstrap import PYTHON, ROOT, ensure
 
 #: Measured on two cores: four processes gain nothing.
 PROCESSES = 2
+SLOW = (
+    "tests/system",
+    "tests/faults",
+    "tests/infrastructure/test_migrations.py",
+    "tests/interfaces/test_http_schemathesis.py",
+)
 
 if __name__ == "__main__":
     ensure("test")
     os.chdir(ROOT)
     python = str(PYTHON)
-    os.execv(python, [python, "-m", "pytest", "-n", str(PROCESSES), *sys.argv[1:]])
+    arguments = [one for one in sys.argv[1:] if one != "--quick"]
+    if len(arguments) < len(sys.argv) - 1:
+        arguments += [f"--ignore={path}" for path in SLOW]
+    os.execv(python, [python, "-m", "pytest", "-n", str(PROCESSES), *arguments])

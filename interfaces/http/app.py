@@ -19,6 +19,7 @@ from interfaces.http.errors import error_of
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.operation import Operation
 from interfaces.http.ports import ControlPlane
+from interfaces.http.recent_answers import RecentAnswers
 from interfaces.http.responses import Problem
 from interfaces.http.routes import table
 
@@ -34,6 +35,7 @@ def create_app(process: ControlPlane) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.stopping = asyncio.Event()
+        app.state.recent_answers = RecentAnswers()
         try:
             await process.start()
         except BaseException as error:

@@ -57,10 +57,12 @@ class _Page:
             [one["name"], one["in"], _kind(one["schema"]), one.get("description", "")]
             for one in described.get("parameters", [])
         )
-        for content in _contents(described):
+        for content in _contents(described.get("requestBody", {})):
             yield _table(self._fields(content["schema"]))
         yield f"<pre><code>{escape(self._curl(method, path, described))}</code></pre>"
         yield "<details><summary>Answers</summary>"
+        for content in _contents(_success(described)):
+            yield _table(self._fields(content["schema"]))
         yield _table(
             [status, answer["description"]] for status, answer in described["responses"].items()
         )
@@ -78,7 +80,7 @@ class _Page:
             words.insert(1, f"-X {method.upper()}")
         if "security" in described:
             words.append('-H "Authorization: Bearer $TOKEN"')
-        for content in _contents(described):
+        for content in _contents(described.get("requestBody", {})):
             example = self._resolved(content["schema"]).get("examples", [None])[0]
             if "grant_type" in self._resolved(content["schema"]).get("properties", {}):
                 words.append(f"-d grant_type=password {SIGN_IN}")
@@ -94,8 +96,13 @@ class _Page:
         return found
 
 
-def _contents(described: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(described.get("requestBody", {"content": {}})["content"].values())
+def _contents(holder: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(holder.get("content", {}).values())
+
+
+def _success(described: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(iter(described["responses"].values()))
+    return found
 
 
 def _kind(schema: dict[str, Any]) -> str:

@@ -10,14 +10,17 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ids import uuid7
+from domain.errors import ControlPlaneError
 from interfaces.http.endpoint import TEMPLATE
-from interfaces.http.errors import InternalError
+from interfaces.http.errors import InternalError, Overloaded
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.responses import Problem
 
 REQUEST_ID = "musterroll.request_id"
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT", "TRACE"})
 UNREAD_BYTES_MAX = 64 * 1024
+REQUESTS_OPEN_MAX = 10_000
+"""Long polls are most of them: a worker keeps one open."""
 CLIENT_GONE = 499
 """No answer was sent because nobody was left to read it (nginx's number for it)."""
 
@@ -30,6 +33,7 @@ class Envelope:
     def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -39,9 +43,11 @@ class Envelope:
         began = time.perf_counter()
         answer = _Answer(scope, send)
         self._metrics.began()
+        self._open += 1
         try:
             await self._guarded(scope, receive, answer)
         finally:
+            self._open -= 1
             seconds = time.perf_counter() - began
             method = scope["method"] if scope["method"] in METHODS else "other"
             route = scope.get(TEMPLATE, "unmatched")
@@ -60,17 +66,17 @@ class Envelope:
 
     async def _guarded(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
-            await self._app(scope, receive, answer.send)
+            if self._open > REQUESTS_OPEN_MAX:
+                await answer.refuse(Overloaded(), receive)
+            else:
+                await self._app(scope, receive, answer.send)
         except ClientDisconnect:
             return
         except Exception:
             _write(log.exception, "request_failed", request_id=answer.request_id)
             if answer.status is not None:
                 raise  # half an answer cannot be mended: the server cuts the connection
-            response = Problem(
-                InternalError(), instance=scope["path"], request_id=answer.request_id
-            )
-            await response(scope, receive, answer.send)
+            await answer.refuse(InternalError(), receive)
 
 
 def _write(line: Callable[..., Any], event: str, **facts: Any) -> None:
@@ -97,6 +103,11 @@ class _Answer:
         elif self._scope["method"] == "HEAD" and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+
+    async def refuse(self, error: ControlPlaneError, receive: Receive) -> None:
+        """Answer with a problem of the envelope's own."""
+        problem = Problem(error, instance=self._scope["path"], request_id=self.request_id)
+        await problem(self._scope, receive, self.send)
 
     def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
         present = {name for name, _ in message["headers"]}

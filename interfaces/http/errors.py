@@ -72,6 +72,15 @@ class NotReady(Unavailable):
     code = "not_ready"
 
 
+class Overloaded(Unavailable):
+    """As many requests are being answered as can be."""
+
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are being answered.")
+
+
 class NoSuchPath(NotFound):
     """Nothing is served under this path."""
 

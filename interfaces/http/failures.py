@@ -23,6 +23,7 @@ from interfaces.http.errors import (
     InvalidBody,
     InvalidParameter,
     NoSuchPath,
+    Overloaded,
     RequestTimeout,
     UnknownParameter,
     UnsupportedMediaType,
@@ -31,7 +32,7 @@ from interfaces.http.operation import OPEN, Operation
 from interfaces.http.parameters import QueryParameters
 
 Kinds = Iterable[type[ControlPlaneError]]
-ALWAYS = (InvalidParameter, UnknownParameter, InternalError)
+ALWAYS = (InvalidParameter, UnknownParameter, InternalError, Overloaded)
 WITH_SCOPE = (
     Unauthenticated,
     InvalidToken,

@@ -11,13 +11,14 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; p
   color: #1a1a1a; background: #fff }
 code, pre { font: 14px/1.4 ui-monospace, monospace; background: #f3f3f1; border-radius: 4px }
 code { padding: .1em .3em; overflow-wrap: anywhere }
-pre { padding: .7rem; overflow-x: auto }
+pre { padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere }
 pre code { padding: 0; background: none }
 h2 { margin-top: 2.5rem; border-bottom: 2px solid #ddd }
 h3 { margin: 2rem 0 .3rem }
 h3 code { background: none; padding: 0 }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 }
 td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; vertical-align: top }
+td:first-child { white-space: nowrap }
 .method { display: inline-block; min-width: 4.2rem; color: #0b5394 }
 .scope { float: right; font-weight: 400; font-size: 14px }
 a { color: #0b5394 }
@@ -25,7 +26,8 @@ summary { cursor: pointer }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6e6; background: #16181b }
   code, pre { background: #24272b }
-  a, .method { color: #8ab8f0 }
+  a, td:first-child { white-space: nowrap }
+.method { color: #8ab8f0 }
   h2, td { border-color: #3a3d42 }
 }
 """

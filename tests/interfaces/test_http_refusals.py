@@ -14,7 +14,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from domain.errors import ControlPlaneError
-from interfaces.http import openapi, routes
+from interfaces.http import envelope, openapi, routes
 from interfaces.http.errors import STATUSES, TITLES, status_of
 from interfaces.http.failures import every_kind
 from interfaces.http.metrics import RequestMetrics
@@ -134,6 +134,17 @@ def test_an_accident_tells_its_request_id_and_nothing_else(
     assert [line["request_id"] for line in failed] == [answer.json()["request_id"]]
     assert "hunter3" not in str(lines)
     assert admin.get("/healthz").status_code == 200
+
+
+def test_more_requests_than_can_be_answered_are_told_to_come_back(
+    shared_admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envelope, "REQUESTS_OPEN_MAX", 0)
+
+    answer = shared_admin.get("/v1/tasks")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert answer.headers["Retry-After"] == "1"
 
 
 def test_a_log_that_cannot_be_written_fails_no_request(admin: httpx.Client) -> None:

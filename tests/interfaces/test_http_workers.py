@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from application.accounts.account import RequestKey
+from interfaces.http.recent_answers import RecentAnswers
 from tests.interfaces.service import Service
 
 NOBODY = "018f6a3e-1c2b-7d4e-9f00-0123456789ab"
@@ -149,6 +152,44 @@ def test_repeated_reports_get_the_first_outcomes_again(
     assert again.json() == first.json()
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+def test_a_lost_lease_is_found_again_by_the_key_of_its_request(
+    admin: httpx.Client, worker: httpx.Client
+) -> None:
+    submit(admin)
+    wanted = {"json": {"slots": 1, "wait_seconds": 20}, "headers": {"Idempotency-Key": "1"}}
+    first = worker.post("/leases", **wanted)  # type: ignore[arg-type]
+
+    again = worker.post("/leases", **wanted)  # type: ignore[arg-type]
+    other = worker.post("/leases", json={"slots": 2}, headers={"Idempotency-Key": "1"})
+
+    assert again.json() == first.json()
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+def test_an_empty_wait_may_be_repeated(admin: httpx.Client, worker: httpx.Client) -> None:
+    key = {"Idempotency-Key": "1"}
+    empty = worker.post("/leases", json={"slots": 1}, headers=key)
+
+    submit(admin)
+    again = worker.post("/leases", json={"slots": 1, "wait_seconds": 20}, headers=key)
+
+    assert empty.json()["leases"] == []
+    assert len(again.json()["leases"]) == 1
+
+
+def test_answers_are_kept_for_a_while_only() -> None:
+    now = [0.0]
+    recent = RecentAnswers(clock=lambda: now[0])
+    key = RequestKey(command_id=uuid4(), fingerprint=b"1")
+    recent.keep(key, "answer")
+    recent.keep(RequestKey(command_id=uuid4(), fingerprint=None), "of nobody")
+
+    assert recent.find(key) == "answer"
+    now[0] = 61
+    assert recent.find(key) is None
 
 
 def test_an_empty_wait_ends_in_time(worker: httpx.Client) -> None:

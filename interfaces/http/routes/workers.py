@@ -26,6 +26,7 @@ from domain.errors import (
 from interfaces.http.disconnects import while_connected
 from interfaces.http.operation import Call, Operation
 from interfaces.http.parameters import Parameters
+from interfaces.http.recent_answers import RecentAnswers
 from interfaces.http.responses import answer, failure_members, receipt_members
 from interfaces.http.schemas import workers as schemas
 from interfaces.http.schemas.workers import (
@@ -56,11 +57,17 @@ async def heartbeat(call: Call[HeartbeatBody, Parameters]) -> Response:
 
 async def lease(call: Call[LeaseBody, Parameters]) -> Response:
     """POST /v1/agents/{agent_id}/leases, perhaps a long poll."""
+    recent: RecentAnswers = call.request.app.state.recent_answers
+    if former := recent.find(call.key):
+        return answer(former, replayed=True)
     body = call.body
     asked = call.process.workforce.lease(
         call.tenant, call.id_of("agent_id"), slots=body.slots, wait_seconds=body.wait_seconds
     )
-    return answer(leases_of(await while_connected(call.request, asked)))
+    content = leases_of(await while_connected(call.request, asked))
+    if content["leases"]:
+        recent.keep(call.key, content)
+    return answer(content)
 
 
 async def report(call: Call[ReportsBody, Parameters]) -> Response:
