@@ -17,7 +17,8 @@ from domain.errors import (
     VersionMismatch,
 )
 
-CACHED_AGGREGATES_MAX = 20_000
+CACHED_AGGREGATES_MAX = 10_000
+"""Each some kilobytes at most: labels and requirements are bounded, inputs are not remembered."""
 SNAPSHOT_EVERY = 100
 """Events between two snapshots of an aggregate; loading then reads at most that many."""
 

@@ -1,18 +1,19 @@
 """What can be asked of the read models and the log, and the port that answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
+from application.bells import Bells
 from application.cursor import Cursor, CursorAhead
 from application.ports import Record
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
-from application.watermarks import LOG, SOON_SECONDS, Watermarks
+from application.watermarks import EVENTUALLY_SECONDS, LOG, SOON_SECONDS, Watermarks
 from domain.agent import Standing
 from domain.capability import can_do
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
@@ -123,6 +124,8 @@ class ReadModels(Protocol):
 
 READ_MODEL_WAIT_SECONDS = 5.0
 
+FoundT = TypeVar("FoundT")
+
 
 class Queries:
     """Questions of one tenant, answered no older than `seen`.
@@ -132,17 +135,18 @@ class Queries:
     `seen` within 5 s) and DatabaseUnavailable.
     """
 
-    def __init__(self, models: ReadModels, watermarks: Watermarks, epoch: int) -> None:
+    def __init__(
+        self, models: ReadModels, watermarks: Watermarks, bells: Bells, epoch: int
+    ) -> None:
         self._models = models
+        self._bells = bells
         self._watermarks = watermarks
         self._epoch = epoch
 
     async def task(self, tenant: str, task_id: UUID, *, seen: Cursor | None) -> TaskStanding:
         """One task. Raises AggregateNotFound too."""
         await self._reach("task_board", seen)
-        card = await self._models.task(tenant, task_id)
-        if card is None and await self._was_behind("task_board"):
-            card = await self._models.task(tenant, task_id)
+        card = await self._find("task_board", lambda: self._models.task(tenant, task_id))
         if card is None:
             raise AggregateNotFound("task", task_id)
         return (await self._standings(tenant, [card]))[0]
@@ -158,12 +162,13 @@ class Queries:
         deadline = loop.time() + wait_seconds
         while True:
             # Before the look, so that what is folded during it is not waited for in vain.
-            following = self._watermarks.position("task_board") + 1
-            standing = await self.task(tenant, task_id, seen=seen)
-            remaining = deadline - loop.time()
-            if standing.card.version > version or standing.card.status in FINAL or remaining <= 0:
-                return standing
-            await self._watermarks.reached("task_board", following, timeout_seconds=remaining)
+            with self._bells.listening(task_id) as rung:
+                standing = await self.task(tenant, task_id, seen=seen)
+                remaining = deadline - loop.time()
+                ended = standing.card.status in FINAL
+                if standing.card.version > version or ended or remaining <= 0:
+                    return standing
+                await asyncio.wait([rung], timeout=min(remaining, EVENTUALLY_SECONDS))
 
     async def tasks(
         self,
@@ -192,9 +197,7 @@ class Queries:
     async def agent(self, tenant: str, agent_id: UUID, *, seen: Cursor | None) -> AgentStatus:
         """One agent. Raises AggregateNotFound too."""
         await self._reach("agent_roster", seen)
-        agent = await self._models.agent(tenant, agent_id)
-        if agent is None and await self._was_behind("agent_roster"):
-            agent = await self._models.agent(tenant, agent_id)
+        agent = await self._find("agent_roster", lambda: self._models.agent(tenant, agent_id))
         if agent is None:
             raise AggregateNotFound("agent", agent_id)
         return agent
@@ -218,12 +221,14 @@ class Queries:
     ) -> tuple[Sequence[Record], int]:
         """Events in log order, and the position up to which they were looked for.
 
-        Waits up to `wait_seconds` for the first one to come.
+        Waits up to `wait_seconds` for the first one to come. Raises CursorAhead.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
         while True:
             head = await self._models.head()
+            if wanted.after > head:
+                raise CursorAhead(Cursor(self._epoch, wanted.after), head)
             records = await self._models.events(wanted, limit=limit)
             newest = records[-1].position if records else wanted.after
             # What was committed after the head was asked for may be among them already.
@@ -246,26 +251,33 @@ class Queries:
             head = await self._models.head()
             if seen.position > head:
                 raise CursorAhead(seen, head)
+        await self._wait_for(model, seen.position)
+
+    async def _find(
+        self, model: str, look: Callable[[], Awaitable[FoundT | None]]
+    ) -> FoundT | None:
+        """Look for a row, and again once everything that was committed before is shown.
+
+        Who submits a task and asks for it at once must not be told that there is none, even when
+        they do not say what they have seen. Raises ReadModelBehind.
+        """
+        looked_at = self._watermarks.position(model)
+        found = await look()
+        head = self._watermarks.position(LOG)
+        if found is not None or looked_at >= head:
+            return found
+        await self._wait_for(model, head)
+        return await look()
+
+    async def _wait_for(self, model: str, position: int) -> None:
         if not await self._watermarks.reached(
             model,
-            seen.position,
+            position,
             timeout_seconds=READ_MODEL_WAIT_SECONDS,
             poll_seconds=SOON_SECONDS,
         ):
-            raise ReadModelBehind(f"The {model.replace('_', ' ')} has not reached {seen} yet.")
-
-    async def _was_behind(self, model: str) -> bool:
-        """Wait for what was committed before; False when the model had come to that already.
-
-        Who submits a task and asks for it at once must not be told that there is none, even when
-        they do not say what they have seen.
-        """
-        head = self._watermarks.position(LOG)
-        if self._watermarks.position(model) >= head:
-            return False
-        return await self._watermarks.reached(
-            model, head, timeout_seconds=READ_MODEL_WAIT_SECONDS, poll_seconds=SOON_SECONDS
-        )
+            name, wanted = model.replace("_", " "), Cursor(self._epoch, position)
+            raise ReadModelBehind(f"The {name} has not reached {wanted} yet.")
 
     async def _standings(self, tenant: str, cards: Sequence[TaskCard]) -> list[TaskStanding]:
         queued = any(card.status == TaskStatus.QUEUED for card in cards)

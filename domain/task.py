@@ -26,7 +26,10 @@ REFUSALS_RECORDED_MAX = 10
 
 
 class Task(Aggregate):
-    """A unit of work that at most one agent holds a lease on."""
+    """A unit of work that at most one agent holds a lease on.
+
+    Its input may be large and decides nothing, so it stays in the log and is not remembered here.
+    """
 
     TOPIC = "task"
     SNAPSHOT: ClassVar[Any] = TaskSnapshot
@@ -290,6 +293,10 @@ class Task(Aggregate):
             raise TaskNotFailed(self.id, self.status)
         self.trigger_event(self.Retried, timestamp=now)
 
+    def was_given_to(self, agent_id: UUID) -> bool:
+        """Whether the agent ever held it."""
+        return agent_id in self.holders
+
     def refuse_report(self, agent_id: UUID, attempt: int, report: str, *, now: datetime) -> None:
         """Remember that a stale report was refused, up to a limit for each task."""
         if self.refusals < REFUSALS_RECORDED_MAX:
@@ -326,7 +333,6 @@ class Task(Aggregate):
         self,
         tenant: str,
         kind: str,
-        input: Any,  # noqa: A002 - the public name of the field
         requires: tuple[str, ...],
         priority: int,
         max_attempts: int,
@@ -341,7 +347,6 @@ class Task(Aggregate):
     ) -> None:
         self.tenant = tenant
         self.kind = kind
-        self.input = input
         self.requires = requires
         self.priority = priority
         self.max_attempts = max_attempts
@@ -355,6 +360,7 @@ class Task(Aggregate):
         self.attempt = 0
         self.failures = 0
         self.refusals = 0
+        self.holders: tuple[UUID, ...] = ()
         self.due_at: datetime | None = None
         self.agent_id: UUID | None = None
         self.assigned_at: datetime | None = None
@@ -379,6 +385,8 @@ class Task(Aggregate):
     def _on_assigned(self, agent_id: UUID, attempt: int, timestamp: datetime) -> None:
         self.status = TaskStatus.ASSIGNED
         self.agent_id = agent_id
+        if agent_id not in self.holders:
+            self.holders = (*self.holders, agent_id)
         self.attempt = attempt
         self.assigned_at = timestamp
 

@@ -47,7 +47,6 @@ class TaskSnapshot(TypedDict):
     _modified_on: datetime
     tenant: str
     kind: str
-    input: Any
     requires: tuple[str, ...]
     priority: int
     max_attempts: int
@@ -63,6 +62,7 @@ class TaskSnapshot(TypedDict):
     attempt: int
     failures: int
     agent_id: UUID | None
+    holders: tuple[UUID, ...]
     assigned_at: datetime | None
     last_progress_at: datetime | None
     refusals: int

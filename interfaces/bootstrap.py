@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from application.accounts.administration import Accounts, new_password
+from application.bells import Bells
 from application.control_plane import ControlPlane
 from application.handlers import all_handlers
 from application.health import Health
@@ -112,10 +113,17 @@ class ControlPlaneProcess:
         self.watermarks = Watermarks(models.checkpoint)
         self.watermarks.attach(asyncio.get_running_loop())
         self.watermarks.advance(LOG, await models.head())
-        self.queries = Queries(models, self.watermarks, store.epoch)
+        bells = Bells()
+        bells.attach(asyncio.get_running_loop())
+        self.queries = Queries(models, self.watermarks, bells, store.epoch)
         self.upkeep = ReadModelUpkeep(
             [
-                Projector(self._log, TaskBoardProjection(), self._view(TASK_BOARD)),
+                Projector(
+                    self._log,
+                    TaskBoardProjection(),
+                    self._view(TASK_BOARD),
+                    changed=bells.ring,
+                ),
                 Projector(self._log, AgentRosterProjection(), self._view(AGENT_ROSTER)),
                 Projector(self._log, ActivityFeedProjection(), self._view(ACTIVITY_FEED)),
             ],

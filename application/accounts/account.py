@@ -163,6 +163,9 @@ class AccountStore(Protocol):
         """Those not removed, of one tenant or (None) of all, oldest first, with an id above
         `after`."""
 
+    async def changed(self, known: Sequence[tuple[UUID, int]]) -> Sequence[Account]:
+        """Those of the accounts that are of another generation by now than the one known."""
+
     async def has_administrator(self) -> bool:
         """Whether a user not removed is an admin of the tenant default."""
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from application.access import InvalidToken, Principal, has_scope
 from application.accounts.account import Account, AccountStore, Claims
+from application.accounts.revocations import Revocations
 
 FRESH_SECONDS = 0.5
 """How long an account that was looked up is believed: another process's revocation counts within
@@ -31,6 +32,7 @@ class Principals:
         self._store = store
         self._clock = clock
         self._remembered: OrderedDict[UUID, _Remembered] = OrderedDict()
+        self._revocations = Revocations(store, self.remember)
 
     async def of(self, claims: Claims) -> Principal:
         """Who bears a token with these claims. Raises InvalidToken, DatabaseUnavailable."""
@@ -42,6 +44,16 @@ class Principals:
         holder = principal_for(account, account.scopes)
         granted = frozenset(scope for scope in claims.scopes if has_scope(holder, scope))
         return principal_for(account, granted)
+
+    async def until_ended(self, claims: Claims) -> None:
+        """Wait until tokens with these claims are good no longer.
+
+        At once for what this process revokes, within about a second for what another one does. A
+        token that merely expires is not noticed.
+        """
+        remembered = self._remembered.get(claims.account_id)
+        if remembered is None or remembered.account.generation == claims.generation:
+            await self._revocations.wait(claims.account_id, claims.generation)
 
     def remember(self, account: Account) -> None:
         """This is how the account stands now; what is older and comes later is not believed.
@@ -56,6 +68,7 @@ class Principals:
         self._remembered.move_to_end(account.account_id)
         if len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
+        self._revocations.heard(account)
 
     async def _account(self, account_id: UUID) -> Account | None:
         remembered = self._remembered.get(account_id)

@@ -2,10 +2,13 @@
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from application.access import has_scope
@@ -27,7 +30,17 @@ FAILURES_OF_NAME_MAX = 10
 """A minute, for one name from one address."""
 FAILURES_OF_ADDRESS_MAX = 60
 """A minute, for one address under whatever names."""
+FAILURES_OF_USER_MAX = 100
+"""A minute, for one username from whatever addresses, but for those where it signed in before."""
 KNOWN_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A secret that was verified, of one generation of its account."""
+
+    generation: int
+    digest: bytes
 
 
 class SignIn:
@@ -38,44 +51,65 @@ class SignIn:
         self._hasher = hasher
         self._names = Throttle(FAILURES_OF_NAME_MAX)
         self._addresses = Throttle(FAILURES_OF_ADDRESS_MAX)
+        self._users = Throttle(FAILURES_OF_USER_MAX)
+        # Whoever guesses at a name from many places uses up its attempts. Its owner still gets in
+        # from where they signed in before, under the limits of that place alone.
+        self._familiar: OrderedDict[tuple[str, str], None] = OrderedDict()
         # A worker renews its token every few minutes; argon2 each time would cost a core for a
         # thousand of them. A secret of 256 random bits that was verified once is known again by a
         # keyed digest, which says nothing without the key, and the key never leaves this process.
         self._key = secrets.token_bytes(32)
-        self._known: OrderedDict[tuple[UUID, int], bytes] = OrderedDict()
+        self._known: OrderedDict[UUID, _Known] = OrderedDict()
 
     async def with_password(self, username: str, password: str, *, address: str) -> Account:
         """A person. Raises WrongPassword, TooManyAttempts, TooBusy, DatabaseUnavailable."""
-        with self._attempt(username, address):
+        place = _place(address)
+        name_there = (username[:USERNAME_LENGTH_MAX], place)
+        with self._attempt(name_there, place), self._attempt_on_user(name_there):
             account = await self._store.by_username(username) if _plausible(username) else None
-            return await self._verified_account(account, password, WrongPassword)
+            account = await self._verified_account(account, password, WrongPassword)
+        self._familiar[name_there] = None
+        _bound(self._familiar, name_there)
+        return account
 
     async def with_client_secret(self, client_id: str, secret: str, *, address: str) -> Account:
-        """A program or an agent. Raises WrongSecret, and else as `with_password` does."""
-        with self._attempt(client_id, address):
-            account = await self._client(client_id)
-            if account is None or not self._is_known(account, secret):
-                account = await self._verified_account(account, secret, WrongSecret)
-            self._know(account, secret)
-            return account
+        """A program or an agent. Raises WrongSecret, and else as `with_password` does.
 
-    async def _client(self, client_id: str) -> Account | None:
-        try:
-            account = await self._store.by_id(UUID(client_id))
-        except ValueError:
-            return None
-        return account if account and account.kind != "user" else None
+        A secret that was verified here before is never held up, whoever else fails at that address.
+        """
+        account_id = _id_of(client_id)
+        if account_id and (known := await self._known_account(account_id, secret)):
+            return known
+        place = _place(address)
+        with self._attempt((account_id, place), place):
+            found = await self._store.by_id(account_id) if account_id else None
+            account = found if found and found.kind != "user" else None
+            account = await self._verified_account(account, secret, WrongSecret)
+        self._know(account, secret)
+        return account
 
     @contextmanager
-    def _attempt(self, name: str, address: str) -> Iterator[None]:
-        name_there = (name[:USERNAME_LENGTH_MAX], address)
-        self._addresses.require(address)
+    def _attempt(self, name_there: Hashable, place: str) -> Iterator[None]:
+        self._addresses.require(place)
         self._names.require(name_there)
         try:
             yield
         except WrongCredentials:
-            self._addresses.fail(address)
+            self._addresses.fail(place)
             self._names.fail(name_there)
+            raise
+
+    @contextmanager
+    def _attempt_on_user(self, name_there: tuple[str, str]) -> Iterator[None]:
+        if name_there in self._familiar:
+            yield
+            return
+        username, _ = name_there
+        self._users.require(username)
+        try:
+            yield
+        except WrongCredentials:
+            self._users.fail(username)
             raise
 
     async def _verified_account(
@@ -90,15 +124,19 @@ class SignIn:
         return live
 
     def _know(self, account: Account, secret: str) -> None:
-        self._known[account.account_id, account.generation] = self._digest(secret)
-        if len(self._known) > KNOWN_MAX:
-            self._known.popitem(last=False)
+        self._known[account.account_id] = _Known(account.generation, self._digest(secret))
+        _bound(self._known, account.account_id)
 
-    def _is_known(self, account: Account, secret: str) -> bool:
-        digest = self._known.get((account.account_id, account.generation))
-        if digest is None or account.revoked_at is not None:
-            return False
-        return hmac.compare_digest(digest, self._digest(secret))
+    async def _known_account(self, account_id: UUID, secret: str) -> Account | None:
+        # The digest comes first, so that a flood of wrong secrets does not reach the database.
+        known = self._known.get(account_id)
+        if known is None or not hmac.compare_digest(known.digest, self._digest(secret)):
+            return None
+        account = await self._store.by_id(account_id)
+        if account is None or account.revoked_at or account.generation != known.generation:
+            return None
+        _bound(self._known, account_id)
+        return account
 
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self._key, secret.encode(), hashlib.sha256)
@@ -117,6 +155,37 @@ def narrowed(account: Account, wanted: str | None) -> frozenset[str]:
     if missing or not scopes:
         raise ScopeNotHeld([scope[:100] for scope in missing] or ["none"])
     return scopes
+
+
+def _place(address: str) -> str:
+    """The address as it counts; whatever is none counts as one.
+
+    A household or a machine has a whole /64 of IPv6, so one address of it is as good as another.
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if found.version == 6 and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    if found.version == 6:
+        return str(ipaddress.ip_network((int(found), 64), strict=False))
+    return str(found)
+
+
+def _id_of(client_id: str) -> UUID | None:
+    try:
+        return UUID(client_id)
+    except ValueError:
+        return None
+
+
+def _bound(kept: OrderedDict[Any, Any], key: Hashable) -> None:
+    """The key was used last; the one that was not used for longest goes when there are too many."""
+    if key in kept:
+        kept.move_to_end(key)
+    if len(kept) > KNOWN_MAX:
+        kept.popitem(last=False)
 
 
 def _plausible(username: str) -> bool:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from application.commands import Command
 from application.control_plane import Work
-from domain.errors import StaleAttempt, TooDeep
+from domain.errors import AggregateNotFound, StaleAttempt, TooDeep
 from domain.routing import Decision
 from domain.task import Task
 from domain.task_shape import TaskSpecification
@@ -132,14 +132,14 @@ class ReportReleased(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a worker gets with a lease."""
+    """What a worker gets with a lease; the input is added when the lease is handed out."""
 
     task_id: UUID
     attempt: int
     kind: str
-    input: Any
     timeout_seconds: int
     labels: dict[str, str]
+    input: Any = None
 
 
 class TaskCommands:
@@ -198,7 +198,6 @@ class TaskCommands:
             task_id=task.id,
             attempt=task.attempt,
             kind=task.kind,
-            input=task.input,
             timeout_seconds=task.timeout_seconds,
             labels=task.labels,
         )
@@ -230,8 +229,14 @@ class TaskCommands:
         return task
 
     def report(self, command: Report, work: Work) -> Task:
-        """Raises AggregateNotFound. A stale report is refused, and the refusal is recorded."""
+        """A stale report is refused, and the refusal is recorded.
+
+        Raises AggregateNotFound, also for an agent that never held the task: it is to learn
+        nothing of it, and to leave no trace in its history.
+        """
         task = work.load(Task, command.task_id)
+        if not task.was_given_to(command.agent_id):
+            raise AggregateNotFound("task", command.task_id)
         try:
             _apply_report(command, task, work)
         except StaleAttempt as refusal:

@@ -11,7 +11,7 @@ import heapq
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from application.commands.agents import BringOnline
 from application.commands.tasks import AssignTask, Grant, ReportReleased
 from application.cursor import Cursor
 from application.follower import Page
-from application.ports import Clock, Record
+from application.ports import Clock, Json, Record
 from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask, retried_task
 from application.processes.ready_queue import Requirements
@@ -81,6 +81,7 @@ class Dispatcher:
         policy: Policy,
         epoch: int,
         load_task: Callable[[UUID], Awaitable[Task]],
+        load_inputs: Callable[[Sequence[UUID]], Awaitable[dict[UUID, Json]]],
     ) -> None:
         self.floor = floor
         self._commands = commands
@@ -89,6 +90,7 @@ class Dispatcher:
         self._policy = policy
         self._epoch = epoch
         self._load_task = load_task
+        self._load_inputs = load_inputs
         self._requests: dict[UUID, list[LeaseRequest]] = {}
         self._changed = asyncio.Event()
         self._giving_back: set[asyncio.Future[list[Receipt | ControlPlaneError]]] = set()
@@ -100,7 +102,7 @@ class Dispatcher:
                 await self._reopen(record, queued_at=event.timestamp)
             else:
                 self.floor.apply(record, event)
-        self._announce_cancels()
+        self._announce_news()
         self._changed.set()
 
     async def _reopen(self, record: Record, *, queued_at: datetime) -> None:
@@ -176,9 +178,29 @@ class Dispatcher:
                 raise
             finally:
                 self._withdraw(request)
+        if agent.standing is Standing.RETIRED:
+            self._give_back(agent_id, [attempt_of(lease.grant) for lease in request.granted])
+            raise AgentRetired(agent_id)
         cancel = [Attempt(task_id=t, attempt=agent.cancels[t]) for t in self._untold(agent)]
         agent.told.update(one.task_id for one in cancel)
-        return LeaseAnswer(leases=request.granted, cancel=cancel, state=agent.state)
+        leases = await self._with_inputs(agent_id, request.granted)
+        return LeaseAnswer(leases=leases, cancel=cancel, state=agent.state)
+
+    async def _with_inputs(
+        self, agent_id: UUID, granted: Sequence[GrantedLease]
+    ) -> list[GrantedLease]:
+        """The leases with what there is to do; given back when that cannot be read now."""
+        if not granted:
+            return []
+        try:
+            inputs = await self._load_inputs([lease.grant.task_id for lease in granted])
+        except (Unavailable, asyncio.CancelledError):
+            self._give_back(agent_id, [attempt_of(lease.grant) for lease in granted])
+            raise
+        return [
+            replace(lease, grant=replace(lease.grant, input=inputs[lease.grant.task_id]))
+            for lease in granted
+        ]
 
     def release_all(self) -> None:
         """Answer everybody who waits, with what there is."""
@@ -204,10 +226,11 @@ class Dispatcher:
     def _untold(self, agent: KnownAgent) -> set[UUID]:
         return agent.cancels.keys() - agent.told
 
-    def _announce_cancels(self) -> None:
+    def _announce_news(self) -> None:
         for agent_id, requests in self._requests.items():
             agent = self.floor.agents.get(agent_id)
-            if agent is not None and self._untold(agent):
+            retired = agent is not None and agent.standing is Standing.RETIRED
+            if agent is not None and (retired or self._untold(agent)):
                 for request in requests:
                     _answer(request)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from application.follower import FOLLOWED, LogFollower
-from application.ports import Clock, EventLog, Vitals
+from application.ports import Clock, EventLog, Json, Vitals
 from application.processes.dispatch import Dispatcher, Terms
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.processes.sweep import Sweep
@@ -54,6 +54,9 @@ class FloorSource(Protocol):
 
     async def known_agents(self, now: datetime) -> tuple[int, list[KnownAgent]]:
         """All agents, with a checkpoint they are no older than. Raises DatabaseUnavailable."""
+
+    async def inputs(self, task_ids: Sequence[UUID]) -> dict[UUID, Json]:
+        """What the tasks were submitted with. Raises DatabaseUnavailable."""
 
     async def put_vitals(self, vitals: Sequence[Vitals]) -> None:
         """Keep the newest readings. Raises DatabaseUnavailable."""
@@ -148,15 +151,18 @@ class Leader:
         )
 
     async def _ask(self, ask: Callable[[Dispatcher], Awaitable[AnswerT]]) -> AnswerT:
-        if self.dispatcher is None:
-            raise OnStandby("Another process dispatches at the moment.")
         try:
-            return await ask(self.dispatcher)
+            return await ask(self._present_dispatcher())
         except AggregateNotFound:
             # An agent that was registered this very moment may not have come round the log yet.
             if not await self._caught_up():
                 raise
-        return await ask(self.dispatcher)
+        return await ask(self._present_dispatcher())
+
+    def _present_dispatcher(self) -> Dispatcher:
+        if self.dispatcher is None:
+            raise OnStandby("Another process dispatches at the moment.")
+        return self.dispatcher
 
     async def _caught_up(self) -> bool:
         """Wait until the floor knows all that was committed here; False when it did before."""
@@ -206,6 +212,7 @@ class Leader:
             policy=rules.policy,
             epoch=epoch,
             load_task=self._task,
+            load_inputs=self._source.inputs,
         )
         after = min(roster_at, board_at)
         self._follower = LogFollower(self._log, self._watermarks, dispatcher.handle, after=after)

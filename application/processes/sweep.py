@@ -11,12 +11,19 @@ import structlog
 
 from application.commands import Command
 from application.commands.agents import TakeOffline
-from application.commands.tasks import ExpireLease, MakeTaskDue, MissDeadline, TimeOutAttempt
+from application.commands.tasks import (
+    ExpireLease,
+    MakeTaskDue,
+    MissDeadline,
+    ReportReleased,
+    TimeOutAttempt,
+)
 from application.cursor import Cursor
 from application.ports import Clock
 from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.writer import Commands
+from domain.agent import Standing
 from domain.errors import Unavailable
 from domain.task_shape import TaskStatus
 
@@ -94,6 +101,13 @@ class Sweep:
             task = self._floor.tasks.get(task_id)
             if task is None or task.attempt > lease.attempt:
                 del agent.held[task_id]
+            elif agent.standing is Standing.RETIRED:
+                yield ReportReleased(
+                    origin=origin_of("presence", task.tenant, causation_id=self._cause(task)),
+                    task_id=task_id,
+                    agent_id=agent.agent_id,
+                    attempt=lease.attempt,
+                )
             elif lease.expired(now):
                 yield ExpireLease(
                     origin=origin_of("lease_expiry", task.tenant, causation_id=self._cause(task)),

@@ -1,7 +1,7 @@
 """Runs a projection: pages of events in, rows and checkpoint out, on a thread of its own."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -20,13 +20,21 @@ log = structlog.get_logger("projection")
 
 
 class Projector:
-    """Folds the log into one read model. Catching up, following and rebuilding are the same
-    code."""
+    """Folds the log into one read model. Catching up, following and rebuilding are the same code.
+
+    `changed` is told the keys of the rows of each page, once they are committed.
+    """
 
     def __init__(
-        self, event_log: EventLog, projection: Projection[Any, Any], store: ReadModelStore[Any, Any]
+        self,
+        event_log: EventLog,
+        projection: Projection[Any, Any],
+        store: ReadModelStore[Any, Any],
+        *,
+        changed: Callable[[Iterable[Any]], None] = lambda _: None,
     ) -> None:
         self.projection = projection
+        self._changed = changed
         self._log = event_log
         self._store = store
 
@@ -74,6 +82,7 @@ class Projector:
                     rows[key] = changed[key] = row
             if changed:
                 turn.put(list(changed.values()))
+        self._changed(changed)
         return position
 
     def _concerned(self, page: list[Record]) -> list[tuple[Any, Record, Any]]:

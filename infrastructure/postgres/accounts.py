@@ -56,6 +56,16 @@ class PostgresAccounts:
 
         return await read_async(self._pool, ask)
 
+    async def changed(self, known: Sequence[tuple[UUID, int]]) -> Sequence[Account]:
+        """Those of the accounts that are of another generation by now than the one known."""
+        ids, generations = [one[0] for one in known], [one[1] for one in known]
+
+        async def ask(connection: AsyncConnection[TupleRow]) -> Sequence[Account]:
+            cursor = await connection.execute(SQL["changed"], (ids, generations))
+            return [_account(row) for row in await cursor.fetchall()]
+
+        return await read_async(self._pool, ask)
+
     async def has_administrator(self) -> bool:
         """Whether a user not removed is an admin of the tenant default."""
 

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow, class_row, kwargs_row
 from psycopg_pool import AsyncConnectionPool
 
-from application.ports import Record, Vitals
+from application.ports import Json, Record, Vitals
 from application.processes.floor import KnownAgent, OpenTask
 from application.projections.activity_feed import Activity
 from application.projections.task_board import TaskCard
@@ -151,6 +151,11 @@ class PostgresReadModels:
             )
             for row in rows
         ]
+
+    async def inputs(self, task_ids: Sequence[UUID]) -> dict[UUID, Json]:
+        """From the first event of each, by its unique index. Raises DatabaseUnavailable."""
+        rows = await self._ask(SQL["inputs"], (list(task_ids),))
+        return {row[0]: orjson.loads(row[1]) for row in rows}
 
     async def put_vitals(self, vitals: Sequence[Vitals]) -> None:
         """Keep the newest reading of each agent. Raises DatabaseUnavailable."""

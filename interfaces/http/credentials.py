@@ -1,20 +1,45 @@
 """Who asks: the bearer token of a request (RFC 6750), in its header and nowhere else."""
 
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
 from starlette.requests import Request
 
-from application.access import InvalidToken, Principal, Unauthenticated
+from application.access import InvalidToken, Unauthenticated
+from application.accounts.account import Claims
+from application.accounts.principals import Principals
 from interfaces.http.errors import BadCredentials
 from interfaces.http.ports import ControlPlane
 
+ResultT = TypeVar("ResultT")
 
-async def principal_of(request: Request, process: ControlPlane) -> Principal:
-    """The principal whose token the request bears.
 
-    Raises Unauthenticated (no token), BadCredentials (two of them, or half of one), InvalidToken,
-    and DatabaseUnavailable.
+def claims_of(request: Request, process: ControlPlane) -> Claims:
+    """What the token says that the request bears. Whether it was revoked, the principals know.
+
+    Raises Unauthenticated (no token), BadCredentials (two of them, or half of one), InvalidToken.
     """
-    claims = process.tokens.verify(bearer_token(request))
-    return await process.accounts.principals.of(claims)
+    return process.tokens.verify(bearer_token(request))
+
+
+async def while_valid(principals: Principals, claims: Claims, work: Awaitable[ResultT]) -> ResultT:
+    """The result of the work, which is cancelled when the token ends that it is done under.
+
+    Raises InvalidToken, and what the work raises.
+    """
+    working = asyncio.ensure_future(work)
+    ending = asyncio.create_task(principals.until_ended(claims))
+    tasks: set[asyncio.Future[Any]] = {working, ending}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise InvalidToken
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def bearer_token(request: Request) -> str:

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from application.access import Principal, Resource, authorize
-from application.accounts.account import RequestKey
+from application.accounts.account import Claims, RequestKey
 from application.ids import uuid7
 from interfaces.http.bodies import model_of, parse_json, read_body, require_json
-from interfaces.http.credentials import principal_of
+from interfaces.http.credentials import claims_of, while_valid
 from interfaces.http.errors import MethodNotAllowed
 from interfaces.http.headers import expected_version, idempotency_key, request_key
 from interfaces.http.operation import OPEN, Call, Operation
@@ -52,18 +52,24 @@ class Endpoint:
         operation = self._operations.get(request.method)
         if operation is None:
             raise MethodNotAllowed(self._allowed)
-        caller = await _allowed_caller(request, operation, self._process)
+        if operation.scope == OPEN:
+            return await operation.handler(await _call(request, operation, self._process, None))
+        claims = claims_of(request, self._process)
+        caller = await _allowed_caller(request, operation, self._process, claims)
         call = await _call(request, operation, self._process, caller)
+        principals = self._process.accounts.principals
+        # The body may have been long in coming: a token that ended meanwhile counts no more.
+        await principals.of(claims)
+        if call.is_long_poll:
+            return await while_valid(principals, claims, operation.handler(call))
         return await operation.handler(call)
 
 
 async def _allowed_caller(
-    request: Request, operation: Operation, process: ControlPlane
-) -> Principal | None:
-    """Who asks, when that is allowed. Raises Unauthenticated, InsufficientScope, Foreign."""
-    if operation.scope == OPEN:
-        return None
-    caller = await principal_of(request, process)
+    request: Request, operation: Operation, process: ControlPlane, claims: Claims
+) -> Principal:
+    """Who asks, when that is allowed. Raises InvalidToken, InsufficientScope, Foreign."""
+    caller = await process.accounts.principals.of(claims)
     agent_id = None
     if operation.scope == "worker":
         agent_id = Call.path_id(request, "agent_id")

@@ -121,5 +121,9 @@ Kind = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 Reason = Annotated[str, StringConstraints(max_length=2_000)]
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:]*$")]
 LabelValue = Annotated[str, StringConstraints(max_length=500)]
-Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]
+# Pydantic writes the pattern of a key as patternProperties, which alone allows any other key.
+Labels = Annotated[
+    dict[LabelKey, LabelValue],
+    Field(max_length=32, json_schema_extra={"additionalProperties": False}),
+]
 LabelFilter = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=700)]

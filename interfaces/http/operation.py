@@ -59,6 +59,12 @@ class Call(Generic[BodyT, ParametersT]):
             self.require_epoch(seen)
         return seen
 
+    @property
+    def is_long_poll(self) -> bool:
+        """Whether the caller would wait for news, and so may be here for long."""
+        asked = getattr(self.parameters, "wait", 0) or getattr(self.body, "wait_seconds", 0)
+        return bool(asked)
+
     def require_epoch(self, cursor: Cursor) -> None:
         """Raises EpochEnded for a cursor of another epoch."""
         if cursor.epoch != self.process.epoch:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interfaces.http.app import create_app
 from interfaces.http.ports import ControlPlane, ServerSettings
@@ -24,14 +25,17 @@ UNREAD_MILLISECONDS_MAX = 30_000
 OPEN_FILES_WANTED = 65_536
 WEBSOCKET_BYTES_MAX = 256 * 1024
 PRIVATE_NETWORKS = [
-    "127.0.0.0/8",
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "::1/128",
-    "fc00::/7",
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+    )
 ]
-"""Where a proxy may stand whose word about the client's address is taken."""
+"""Where the proxy may stand whose word about the client's address is taken."""
 
 
 class AddressInUse(OSError):
@@ -92,6 +96,34 @@ def bind(host: str, port: int, *, behind_proxy: bool) -> socket.socket:
     return listener
 
 
+class BehindProxy:
+    """Gives the application the client's address where the peer is the proxy.
+
+    One hop is trusted: the address is the last entry of X-Forwarded-For, which the proxy appended;
+    what stands before it is the client's to invent. Without an address there, it is the peer's.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope.get("client")
+        if peer and _is_private(peer[0]):
+            lists = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            last = b"".join(lists[-1:]).rpartition(b",")[2].strip()
+            with suppress(ValueError):
+                scope["client"] = (str(ipaddress.ip_address(last.decode("latin-1"))), 0)
+        await self._app(scope, receive, send)
+
+
+def _is_private(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        # A peer over IPv4 of a listener at [::].
+        address = address.ipv4_mapped
+    return any(address in network for network in PRIVATE_NETWORKS)
+
+
 class _Server(uvicorn.Server):
     """uvicorn's, which says when it is ready, ends long polls, and does not die of its signals."""
 
@@ -135,7 +167,7 @@ class _Server(uvicorn.Server):
 
 def _configuration(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
-        app,
+        BehindProxy(app) if settings.behind_proxy else app,
         loop="uvloop",
         http=GuardedProtocol,
         ws="websockets-sansio",
@@ -144,8 +176,7 @@ def _configuration(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=settings.behind_proxy,
-        forwarded_allow_ips=PRIVATE_NETWORKS if settings.behind_proxy else [],
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )

@@ -1,5 +1,6 @@
 """The read models of a database, all of them."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from psycopg import Connection
@@ -20,6 +21,7 @@ from infrastructure.postgres.read_model_store import (
     TableShape,
 )
 
+Changed = Callable[[Iterable[Any]], None]
 Pool = ConnectionPool[Connection[TupleRow]]
 MODELS: dict[str, tuple[type[Projection[Any, Any]], TableShape[Any]]] = {
     "task_board": (TaskBoardProjection, TASK_BOARD),
@@ -32,9 +34,13 @@ def store_of(pool: Pool, name: str) -> ReadModelStore[Any, Any]:
     return PostgresReadModelStore(pool, MODELS[name][1])
 
 
-def projector_of(pool: Pool, log: EventLog, name: str) -> Projector:
-    return Projector(log, MODELS[name][0](), store_of(pool, name))
+def projector_of(
+    pool: Pool, log: EventLog, name: str, *, changed: Changed = lambda _: None
+) -> Projector:
+    return Projector(log, MODELS[name][0](), store_of(pool, name), changed=changed)
 
 
-def projectors_of(pool: Pool, log: EventLog) -> list[Projector]:
-    return [projector_of(pool, log, name) for name in MODELS]
+def projectors_of(
+    pool: Pool, log: EventLog, *, changed: Changed = lambda _: None
+) -> list[Projector]:
+    return [projector_of(pool, log, name, changed=changed) for name in MODELS]

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
 
+from application.bells import Bells
 from application.commands import Command
 from application.commands.agents import RegisterAgent
 from application.commands.tasks import ReportCompleted, ReportStarted, SubmitTask
@@ -49,7 +50,10 @@ Pages = Callable[[Page], Coroutine[Any, Any, None]]
 class Stage:
     """Everything that a task meets on its way, with what tests say most often."""
 
-    def __init__(self, log: EventLog, source: PostgresReadModels, models: list[Projector]) -> None:
+    def __init__(
+        self, log: EventLog, source: PostgresReadModels, models: list[Projector], bells: Bells
+    ) -> None:
+        self.bells = bells
         self.log = log
         self.source = source
         self.models = models
@@ -73,6 +77,7 @@ class Stage:
             policy=POLICIES["weighted_load"],
             epoch=1,
             load_task=self.task,
+            load_inputs=self.source.inputs,
         )
 
     # What people and workers do.
@@ -207,7 +212,10 @@ async def a_stage(
     pool.open()
     async_pool = make_async_pool(database.url, connections_max=2)
     await async_pool.open()
-    stage = Stage(log(pool), PostgresReadModels(async_pool), projectors_of(pool, log(pool)))
+    bells = Bells()
+    bells.attach(asyncio.get_running_loop())
+    models = projectors_of(pool, log(pool), changed=bells.ring)
+    stage = Stage(log(pool), PostgresReadModels(async_pool), models, bells)
     stage.watermarks.attach(asyncio.get_running_loop())
     stage.writer.start()
     follower = LogFollower(stage.log, stage.watermarks, stage.fold, after=0)

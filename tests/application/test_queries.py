@@ -11,7 +11,7 @@ import pytest
 from application import queries as queries_module
 from application.commands.agents import DrainAgent, RetireAgent
 from application.commands.tasks import CancelTask, ReportFailed
-from application.cursor import Cursor
+from application.cursor import Cursor, CursorAhead
 from application.queries import WAITING_REASONS, EventFilter, Queries, TaskFilter
 from application.watermarks import LOG, Watermarks
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
@@ -49,7 +49,7 @@ def asked(database: Database, play: Callable[[Desk], Coroutine[Any, Any, None]])
     async def run(stage: Stage) -> None:
         watermarks = Watermarks(stage.source.checkpoint)
         watermarks.attach(asyncio.get_running_loop())
-        await play(Desk(stage, Queries(stage.source, watermarks, 1), watermarks))
+        await play(Desk(stage, Queries(stage.source, watermarks, stage.bells, 1), watermarks))
 
     played(database, run)
 
@@ -193,7 +193,7 @@ def test_what_belongs_to_another_tenant_is_not_found(database: Database) -> None
         task_id = await stage.submit(tenant=OTHER_TENANT)
         agent_id = await stage.register(tenant=OTHER_TENANT)
         await desk.project()
-        mine = Queries(stage.source, desk.watermarks, 1)
+        mine = Queries(stage.source, desk.watermarks, desk.stage.bells, 1)
 
         for ask in (
             mine.task(TENANT, task_id, seen=None),
@@ -289,7 +289,7 @@ def test_a_change_during_the_look_is_not_waited_for_in_vain(database: Database) 
 
         models = ChangedWhileRead(desk.stage.source._pool)
         models.meanwhile = [change]
-        queries = Queries(models, desk.watermarks, 1)
+        queries = Queries(models, desk.watermarks, desk.stage.bells, 1)
         asking = queries.task_after(TENANT, task_id, version=1, wait_seconds=600, seen=None)
 
         standing = await asyncio.wait_for(asking, 10)
@@ -337,7 +337,8 @@ def test_events_are_filtered_and_the_place_looked_up_to_moves_on(database: Datab
         assert await ask(aggregate_id=task_id) == ([1, 3], 3)
         assert await ask(until=2) == ([1, 2], 2)
         assert await ask(after=1, until=1) == ([], 1)
-        assert await ask(after=9) == ([], 9)
+        with pytest.raises(CursorAhead):
+            await ask(after=9)
 
     asked(database, play)
 
@@ -384,7 +385,7 @@ def test_an_event_committed_during_the_look_is_not_read_twice(database: Database
     async def play(desk: Desk) -> None:
         models = CommittedMeanwhile(desk.stage.source._pool)
         models.meanwhile = desk.stage.submit
-        queries = Queries(models, desk.watermarks, 1)
+        queries = Queries(models, desk.watermarks, desk.stage.bells, 1)
 
         records, to = await queries.events(EventFilter(tenant=TENANT), limit=9, wait_seconds=0)
 

@@ -230,7 +230,7 @@ def test_the_same_id_with_another_body_is_refused(desk: Desk) -> None:
 def test_a_stale_report_is_refused_and_the_refusal_is_recorded_once(desk: Desk) -> None:
     task_id = assigned_to(desk, ALICE)
     report = ReportCompleted(
-        origin=by(fingerprint=b"x"), task_id=task_id, agent_id=BOB, attempt=1, result=None
+        origin=by(fingerprint=b"x"), task_id=task_id, agent_id=ALICE, attempt=2, result=None
     )
 
     first, again = desk.execute(report), desk.execute(report)
@@ -240,6 +240,19 @@ def test_a_stale_report_is_refused_and_the_refusal_is_recorded_once(desk: Desk) 
     assert again.refusal.message == first.refusal.message
     topics = [record.topic for record in desk.log.read(after=0, limit=9)]
     assert topics == ["task.submitted", "task.assigned", "task.report_refused"]
+
+
+def test_an_agent_that_never_held_a_task_learns_nothing_of_it_and_leaves_no_trace(
+    desk: Desk,
+) -> None:
+    task_id = assigned_to(desk, ALICE)
+
+    with pytest.raises(AggregateNotFound):
+        desk.execute(
+            ReportCompleted(origin=by(), task_id=task_id, agent_id=BOB, attempt=1, result=None)
+        )
+
+    assert desk.log.head() == 2
 
 
 def test_a_command_that_expects_another_version_is_refused(desk: Desk) -> None:

@@ -63,7 +63,7 @@ class Server:
             return received
 
 
-def start(folder: Path, database_url: str, owner_url: str) -> Server:
+def start(folder: Path, database_url: str, owner_url: str, **settings: str) -> Server:
     environment = os.environ | {
         "MUSTERROLL_DATABASE_URL": database_url,
         "MUSTERROLL_DATABASE_OWNER_URL": owner_url,
@@ -71,6 +71,7 @@ def start(folder: Path, database_url: str, owner_url: str) -> Server:
         "MUSTERROLL_ADMIN_PASSWORD": PASSWORD,
         "MUSTERROLL_PORT": "0",
         "PYTHONPATH": str(ROOT),
+        **settings,
     }
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(

@@ -26,6 +26,14 @@ WHERE kind = %(kind)s AND revoked_at IS NULL
   AND (%(after)s::uuid IS NULL OR account_id > %(after)s)
 ORDER BY account_id LIMIT %(limit)s
 
+-- name: changed
+-- Asked about every second for all who wait; nearly always there is nothing to tell.
+SELECT account_id, kind, name, tenant, scopes, agent_id, secret_hash, a.generation, issued_at,
+       created_at, revoked_at
+FROM unnest(%s::uuid[], %s::integer[]) AS known (account_id, generation)
+JOIN accounts a USING (account_id)
+WHERE a.generation <> known.generation
+
 -- name: lock_administrators
 -- So that of two administrators who remove each other, the second sees that the first is gone.
 SELECT account_id FROM accounts

@@ -59,6 +59,11 @@ FROM task_board WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER B
 -- The whole roll: it has as many lines as there were ever names.
 SELECT agent_id, tenant, capabilities, slots, standing, online, version FROM agent_roster
 
+-- name: inputs
+-- By the unique index on (aggregate_id, version), all tasks of a lease answer at once.
+SELECT aggregate_id, (convert_from(state, 'UTF8')::json -> 'input')::text
+FROM events WHERE aggregate_id = ANY (%s::uuid[]) AND version = 1
+
 -- name: put_vitals
 -- The newest reading of each agent.
 INSERT INTO vitals (agent_id, cpu, memory, queue, last_heard_at)

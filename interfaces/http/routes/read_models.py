@@ -3,6 +3,7 @@
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from application.access import Foreign, is_operator
 from domain.errors import AlreadyRebuilding, OnStandby, ReadModelNotFound
 from interfaces.http.operation import Call, Operation
 from interfaces.http.parameters import Parameters
@@ -17,7 +18,9 @@ class Rebuilding(TypedDict):
 
 
 async def rebuild(call: Call[NoBody, Parameters]) -> Response:
-    """POST /v1/read-models/{name}/rebuild."""
+    """POST /v1/read-models/{name}/rebuild. They show every tenant's work: for operators only."""
+    if not is_operator(call.principal):
+        raise Foreign
     name = call.request.path_params["name"]
     call.process.upkeep.rebuild(name)
     return answer({"read_model": name}, 202)

@@ -34,6 +34,9 @@ from interfaces.http.schemas.base import Body, CursorOut, Refusal, documented
 WaitingReason = Annotated[str, Field(json_schema_extra={"enum": list(WAITING_REASONS)})]
 
 
+VERSION_MAX = 1_000_000_000_000
+
+
 class TaskBody(Body):
     """A task to be done."""
 
@@ -114,7 +117,7 @@ class StatusParameters(QueryParameters):
 
     wait: Wait = 0
     """Seconds to wait for a version above `after_version`."""
-    after_version: Annotated[int, Field(ge=0), WHOLE_TEXT] = 0
+    after_version: Annotated[int, Field(ge=0, le=VERSION_MAX), WHOLE_TEXT] = 0
     """The version that the caller knows."""
 
 
