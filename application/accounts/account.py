@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from application.access import PrincipalKind, Unauthenticated
 from domain.errors import Conflict, ControlPlaneError, Invalid, Unavailable
 
 USERNAME_LENGTH_MAX = 100
-PASSWORD_BYTES_MIN = 8
+PASSWORD_CHARACTERS_MIN = 8
 PASSWORD_BYTES_MAX = 1024
 
 
@@ -65,6 +65,11 @@ class Issued:
     repeated: bool = False
 
 
+def part_id(whole: UUID, place: int) -> UUID:
+    """The command id of one part of a request that holds many."""
+    return uuid5(whole, str(place))
+
+
 class WrongCredentials(Unauthenticated):
     """No such name, another secret, or an account that was removed: nobody learns which."""
 
@@ -106,7 +111,13 @@ class TooManyAttempts(ControlPlaneError):
 
 
 class AccountExists(Conflict):
-    """The name is taken."""
+    """The name is taken, in whatever case.
+
+    People sign in by name alone, so usernames are unique in the whole installation, and an
+    administrator of one tenant learns by this refusal that a username is taken, perhaps in
+    another. That cannot be hidden while a sign-in names no tenant. Clients' names are unique in
+    their tenant only.
+    """
 
     code = "account_exists"
 
@@ -192,6 +203,9 @@ class AccountStore(Protocol):
 
     async def keep(self, request: RequestKey) -> None:
         """Remember a request key by itself."""
+
+    async def reused(self, requests: Sequence[RequestKey]) -> Sequence[UUID]:
+        """The ids of those whose key is kept, here or in the log, for another request."""
 
 
 class SecretHasher(Protocol):

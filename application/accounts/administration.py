@@ -20,7 +20,7 @@ from application.access import (
 )
 from application.accounts.account import (
     PASSWORD_BYTES_MAX,
-    PASSWORD_BYTES_MIN,
+    PASSWORD_CHARACTERS_MIN,
     Account,
     AccountExists,
     AccountStore,
@@ -30,6 +30,7 @@ from application.accounts.account import (
     SecretHasher,
     Stored,
 )
+from application.accounts.key_guard import KeyGuard
 from application.accounts.principals import Principals
 from application.accounts.sign_in import SignIn
 from application.ids import uuid7
@@ -44,13 +45,15 @@ WORKER_SCOPES = frozenset({"worker"})
 
 
 class Accounts:
-    """The accounts of one installation. `principals` and `sign_in` work on the same ones."""
+    """The accounts of one installation, and the keys of their requests. `principals` and `sign_in`
+    work on the same ones."""
 
     def __init__(self, store: AccountStore, hasher: SecretHasher) -> None:
         self._store = store
         self._hasher = hasher
         self.principals = Principals(store)
         self.sign_in = SignIn(store, hasher)
+        self.keys = KeyGuard(store)
 
     # People and programs.
 
@@ -236,6 +239,9 @@ class Accounts:
         if kind == "user":
             _require(name, USERNAME, "A username")
             _require_password(secret)
+        elif not name.isprintable():
+            # The log shows it as the actor: no controls, nothing that turns the line around.
+            raise Invalid("A client's name takes only characters that can be seen.")
         wanted = frozenset(scopes)
         if refused := sorted(wanted - grantable(home)):
             raise ScopeNotGrantable(refused)
@@ -296,5 +302,9 @@ def _require(text: str, pattern: str, what: str) -> None:
 
 
 def _require_password(password: str) -> None:
-    if not PASSWORD_BYTES_MIN <= len(password.encode()) <= PASSWORD_BYTES_MAX:
-        raise Invalid(f"A password takes {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes.")
+    # Characters are what people count, and bytes are what the hash has to read.
+    if len(password) < PASSWORD_CHARACTERS_MIN or len(password.encode()) > PASSWORD_BYTES_MAX:
+        raise Invalid(
+            f"A password takes at least {PASSWORD_CHARACTERS_MIN} characters "
+            f"and at most {PASSWORD_BYTES_MAX} bytes."
+        )

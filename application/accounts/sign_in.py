@@ -81,7 +81,7 @@ class SignIn:
         if account_id and (known := await self._known_account(account_id, secret)):
             return known
         place = _place(address)
-        with self._attempt((account_id, place), place):
+        with self._attempt((account_id or client_id[:USERNAME_LENGTH_MAX], place), place):
             found = await self._store.by_id(account_id) if account_id else None
             account = found if found and found.kind != "user" else None
             account = await self._verified_account(account, secret, WrongSecret)

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
@@ -17,6 +16,7 @@ from application.accounts.account import (
     LastAdministrator,
     RequestKey,
     Stored,
+    part_id,
 )
 from domain.errors import IdempotencyKeyReused
 from infrastructure.postgres import sql_files
@@ -80,11 +80,10 @@ class PostgresAccounts:
         async with async_connection_of(self._pool) as connection, connection.transaction():
             if former := await _answered(connection, request, account.account_id):
                 return Stored(account=former, repeated=True)
-            try:
-                added = await _one(connection, "add", _parameters(account))
-            except psycopg.errors.UniqueViolation as error:
-                raise AccountExists(account.kind, account.name) from error
-            assert added is not None, "an INSERT returns its row"
+            await connection.execute(SQL["lock_names"])
+            added = await _one(connection, "add", _parameters(account))
+            if added is None:
+                raise AccountExists(account.kind, account.name)
             return Stored(account=added)
 
     async def renew(
@@ -121,6 +120,21 @@ class PostgresAccounts:
         """Remember a request key by itself. Raises IdempotencyKeyReused."""
         async with async_connection_of(self._pool) as connection, connection.transaction():
             await _kept(connection, request, None)
+
+    async def reused(self, requests: Sequence[RequestKey]) -> Sequence[UUID]:
+        """The ids of those whose key is kept, here or in the log, for another request."""
+        asked = {
+            "ids": [request.command_id for request in requests],
+            "parts": [part_id(request.command_id, 0) for request in requests],
+            "fingerprints": [request.fingerprint for request in requests],
+        }
+
+        async def ask(connection: AsyncConnection[TupleRow]) -> Sequence[UUID]:
+            return [
+                row[0] for row in await (await connection.execute(SQL["reused"], asked)).fetchall()
+            ]
+
+        return await read_async(self._pool, ask)
 
     async def _read_one(self, name: str, parameters: Sequence[Any]) -> Account | None:
         return await read_async(self._pool, lambda connection: _one(connection, name, parameters))

@@ -58,11 +58,12 @@ class Endpoint:
         caller = await _allowed_caller(request, operation, self._process, claims)
         call = await _call(request, operation, self._process, caller)
         principals = self._process.accounts.principals
-        # The body may have been long in coming: a token that ended meanwhile counts no more.
-        await principals.of(claims)
-        if call.is_long_poll:
-            return await while_valid(principals, claims, operation.handler(call))
-        return await operation.handler(call)
+        async with self._process.accounts.keys.only(call.key):
+            # The body may have been long in coming: a token that ended meanwhile counts no more.
+            await principals.of(claims)
+            if call.is_long_poll:
+                return await while_valid(principals, claims, operation.handler(call))
+            return await operation.handler(call)
 
 
 async def _allowed_caller(

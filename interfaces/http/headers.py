@@ -9,7 +9,7 @@ import orjson
 from starlette.datastructures import Headers
 
 from application.access import Principal
-from application.accounts.account import RequestKey
+from application.accounts.account import RequestKey, part_id
 from application.ids import uuid7
 from interfaces.http.errors import BadHeader
 
@@ -68,4 +68,4 @@ def key_of_part(whole: RequestKey, place: int) -> RequestKey:
     """The key of one part of a request that holds many."""
     if whole.fingerprint is None:
         return RequestKey(command_id=uuid7(), fingerprint=None)
-    return RequestKey(command_id=uuid5(whole.command_id, str(place)), fingerprint=whole.fingerprint)
+    return RequestKey(command_id=part_id(whole.command_id, place), fingerprint=whole.fingerprint)

@@ -150,7 +150,7 @@ def fault_of(version: str, headers: list[tuple[bytes, bytes]]) -> str | None:
     hosts = [value for name, value in headers if name == b"host"]
     codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if version not in {"1.0", "1.1"}:
-        return "HTTP/1.1 is spoken here."
+        return "The version has to be HTTP/1.1."
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         return "A request has one Host."
     if codings and (version == "1.0" or codings != [b"chunked"]):

@@ -97,6 +97,59 @@ def test_a_name_is_given_once(play: Play, kind: str) -> None:
     play(story)
 
 
+def test_a_name_in_another_case_is_the_same_name(play: Play) -> None:
+    async def story(accounts: Accounts) -> None:
+        by = await the_operator(accounts)
+        added: dict[str, Any] = {"scopes": [], "tenant": "acme"}
+        await accounts.add_client(by, name="Straße", request=a_key(), **added)
+
+        for tenant in ("default", "acme"):
+            with pytest.raises(AccountExists, match="called 'Admin' already"):
+                await a_user(accounts, by, username="Admin", tenant=tenant)
+        with pytest.raises(AccountExists):
+            await accounts.add_client(by, name="straße", request=a_key(), **added)
+        await accounts.add_client(by, name="straße", request=a_key(), scopes=[], tenant=None)
+
+    play(story)
+
+
+def test_of_names_added_at_once_one_is_added(play: Play) -> None:
+    async def story(accounts: Accounts) -> None:
+        by = await the_operator(accounts)
+
+        outcomes = await asyncio.gather(
+            *(a_user(accounts, by, username=name) for name in ("bob", "Bob", "bOB", "BOB")),
+            return_exceptions=True,
+        )
+
+        assert sum(isinstance(outcome, AccountExists) for outcome in outcomes) == 3
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x85b", "a\x1bb", "txt.\u202egnp", "\u2066a", "a\u200b", "a\nb", "a\u2028b"]
+)
+def test_a_clients_name_can_be_seen_as_it_is(play: Play, name: str) -> None:
+    async def story(accounts: Accounts) -> None:
+        by = await the_operator(accounts)
+
+        with pytest.raises(Invalid, match="can be seen"):
+            await accounts.add_client(by, name=name, scopes=[], tenant=None, request=a_key())
+
+    play(story)
+
+
+def test_a_password_is_counted_in_characters_and_bounded_in_bytes(play: Play) -> None:
+    async def story(accounts: Accounts) -> None:
+        by = await the_operator(accounts)
+
+        await a_user(accounts, by, username="short", password="é" * 8)
+        await a_user(accounts, by, username="long", password="é" * 512)
+
+    play(story)
+
+
 def test_a_removed_name_may_be_given_again(play: Play) -> None:
     async def story(accounts: Accounts) -> None:
         by = await the_operator(accounts)
@@ -117,6 +170,7 @@ def test_a_removed_name_may_be_given_again(play: Play) -> None:
         {"username": "аlice"},  # noqa: RUF001 - a Cyrillic letter that looks like ours
         {"username": "alice\n"},
         {"password": "short"},
+        {"password": "é" * 7},
         {"password": "x" * 1025},
         {"password": "é" * 513},
         {"tenant": "Acme"},

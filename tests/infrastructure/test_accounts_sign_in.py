@@ -33,6 +33,8 @@ from tests.infrastructure.accounts_stage import (
 
 __all__ = ["play"]
 
+HERE, THERE = "192.0.2.1", "198.51.100.1"
+
 
 # Signing in.
 
@@ -54,7 +56,7 @@ def test_wrong_credentials_are_all_refused_alike(play: Play, username: str, pass
         await a_user(accounts, await the_operator(accounts))
 
         with pytest.raises(WrongPassword, match="The name or the secret is wrong"):
-            await accounts.sign_in.with_password(username, password, address="here")
+            await accounts.sign_in.with_password(username, password, address=HERE)
 
     play(story)
 
@@ -68,13 +70,11 @@ def test_a_user_is_no_client_and_a_client_no_user(play: Play) -> None:
         )
 
         with pytest.raises(WrongSecret):
-            await accounts.sign_in.with_client_secret(
-                str(user.account_id), PASSWORD, address="here"
-            )
+            await accounts.sign_in.with_client_secret(str(user.account_id), PASSWORD, address=HERE)
         with pytest.raises(WrongPassword):
-            await accounts.sign_in.with_password("nightly", client.secret or "", address="here")
+            await accounts.sign_in.with_password("nightly", client.secret or "", address=HERE)
         with pytest.raises(WrongSecret):
-            await accounts.sign_in.with_client_secret("no id", PASSWORD, address="here")
+            await accounts.sign_in.with_client_secret("no id", PASSWORD, address=HERE)
 
     play(story)
 
@@ -84,12 +84,12 @@ def test_guessing_is_slowed_down_for_that_name_and_address_only(play: Play) -> N
         await a_user(accounts, await the_operator(accounts))
         for _ in range(10):
             with pytest.raises(WrongPassword):
-                await accounts.sign_in.with_password("alice", "wrong", address="there")
+                await accounts.sign_in.with_password("alice", "wrong", address=THERE)
 
         with pytest.raises(TooManyAttempts):
-            await accounts.sign_in.with_password("alice", PASSWORD, address="there")
-        await accounts.sign_in.with_password("alice", PASSWORD, address="here")
-        await accounts.sign_in.with_password("admin", PASSWORD, address="there")
+            await accounts.sign_in.with_password("alice", PASSWORD, address=THERE)
+        await accounts.sign_in.with_password("alice", PASSWORD, address=HERE)
+        await accounts.sign_in.with_password("admin", PASSWORD, address=THERE)
 
     play(story)
 
@@ -99,20 +99,126 @@ def test_trying_many_names_is_slowed_down_for_that_address(play: Play) -> None:
         await the_operator(accounts)
         for number in range(60):
             with pytest.raises(WrongPassword):
-                await accounts.sign_in.with_password(f"user{number}", "wrong", address="there")
+                await accounts.sign_in.with_password(f"user{number}", "wrong", address=THERE)
 
         with pytest.raises(TooManyAttempts):
-            await accounts.sign_in.with_password("admin", PASSWORD, address="there")
-        await accounts.sign_in.with_password("admin", PASSWORD, address="here")
+            await accounts.sign_in.with_password("admin", PASSWORD, address=THERE)
+        await accounts.sign_in.with_password("admin", PASSWORD, address=HERE)
 
     play(story)
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        ("x1", "x2"),
+        ("", "unix:"),
+        ("2001:db8::1", "2001:db8::ffff:1"),
+        ("192.0.2.7", "::ffff:192.0.2.7"),
+    ],
+)
+def test_one_place_under_other_names_is_one_place(play: Play, first: str, other: str) -> None:
+    async def story(accounts: Accounts) -> None:
+        await the_operator(accounts)
+        for _ in range(10):
+            with pytest.raises(WrongPassword):
+                await accounts.sign_in.with_password("admin", "wrong", address=first)
+
+        with pytest.raises(TooManyAttempts):
+            await accounts.sign_in.with_password("admin", "wrong", address=other)
+
+    play(story)
+
+
+def test_a_secret_that_is_known_passes_a_flood_from_its_address(play: Play) -> None:
+    async def story(accounts: Accounts) -> None:
+        by = await the_operator(accounts)
+        made = await accounts.add_client(
+            by, name="nightly", scopes=[], tenant=None, request=a_key()
+        )
+        client_id, secret = str(made.account.account_id), made.secret or ""
+        await accounts.sign_in.with_client_secret(client_id, secret, address=THERE)
+        for number in range(65):
+            with pytest.raises((WrongPassword, TooManyAttempts)):
+                await accounts.sign_in.with_password(f"user{number}", "wrong", address=THERE)
+
+        found = await accounts.sign_in.with_client_secret(client_id, secret, address=THERE)
+
+        assert found == made.account
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["rotated", "removed"])
+def test_a_known_secret_that_ended_is_refused(play: Play, how: str) -> None:
+    async def story(accounts: Accounts) -> None:
+        by = await the_operator(accounts)
+        made = await accounts.add_client(
+            by, name="nightly", scopes=[], tenant=None, request=a_key()
+        )
+        account_id, secret = made.account.account_id, made.secret or ""
+        await accounts.sign_in.with_client_secret(str(account_id), secret, address=HERE)
+        if how == "removed":
+            await accounts.remove(by, "client", account_id)
+        else:
+            await accounts.rotate(by, "client", account_id, request=a_key())
+
+        with pytest.raises(WrongSecret):
+            await accounts.sign_in.with_client_secret(str(account_id), secret, address=HERE)
+
+    play(story)
+
+
+def test_guessing_from_many_addresses_is_slowed_down_for_that_name(play: Play) -> None:
+    async def story(accounts: Accounts) -> None:
+        await a_user(accounts, await the_operator(accounts))
+        throttle_stands_still(accounts)
+        await guess_from_everywhere(accounts, "alice")
+
+        with pytest.raises(TooManyAttempts):
+            await accounts.sign_in.with_password("alice", PASSWORD, address="203.0.113.77")
+        await accounts.sign_in.with_password("admin", PASSWORD, address="203.0.113.77")
+
+    play(story)
+
+
+def test_who_signed_in_from_a_place_before_is_held_up_there_by_that_place_only(play: Play) -> None:
+    async def story(accounts: Accounts) -> None:
+        await a_user(accounts, await the_operator(accounts))
+        throttle_stands_still(accounts)
+        await accounts.sign_in.with_password("alice", PASSWORD, address=HERE)
+
+        await guess_from_everywhere(accounts, "alice")
+
+        await accounts.sign_in.with_password("alice", PASSWORD, address=HERE)
+        for _ in range(10):
+            with pytest.raises(WrongPassword):
+                await accounts.sign_in.with_password("alice", "wrong", address=HERE)
+        with pytest.raises(TooManyAttempts):
+            await accounts.sign_in.with_password("alice", PASSWORD, address=HERE)
+
+    play(story)
+
+
+def throttle_stands_still(accounts: Accounts) -> None:
+    """No attempt comes back while the test takes its time."""
+    for throttle in (accounts.sign_in._names, accounts.sign_in._users):
+        throttle._clock = lambda: 0.0
+
+
+async def guess_from_everywhere(accounts: Accounts, username: str) -> None:
+    for place in range(20):
+        address = f"198.51.100.{place}"
+        for _ in range(5):
+            with pytest.raises(WrongPassword):
+                await accounts.sign_in.with_password(username, "wrong", address=address)
 
 
 def test_a_token_is_for_some_of_the_scopes_at_most(play: Play) -> None:
     async def story(accounts: Accounts) -> None:
         by = await the_operator(accounts)
         user = await a_user(accounts, by, scopes=["tasks:read", "tasks:write"])
-        administrator = await accounts.sign_in.with_password("admin", PASSWORD, address="here")
+        administrator = await accounts.sign_in.with_password("admin", PASSWORD, address=HERE)
 
         assert narrowed(user, None) == {"tasks:read", "tasks:write"}
         assert narrowed(user, "tasks:read") == {"tasks:read"}
@@ -138,7 +244,7 @@ def test_a_removed_account_is_refused_at_once(play: Play) -> None:
         with pytest.raises(InvalidToken):
             await accounts.principals.of(claims_of(user))
         with pytest.raises(WrongPassword):
-            await accounts.sign_in.with_password("alice", PASSWORD, address="here")
+            await accounts.sign_in.with_password("alice", PASSWORD, address=HERE)
         with pytest.raises(Foreign):
             await accounts.remove(by, "user", user.account_id)
         with pytest.raises(Foreign):
@@ -154,7 +260,7 @@ def test_a_rotated_secret_ends_the_former_one_and_its_tokens_at_once(play: Play)
             by, name="nightly", scopes=[], tenant=None, request=a_key()
         )
         client_id, former = str(issued.account.account_id), issued.secret or ""
-        await accounts.sign_in.with_client_secret(client_id, former, address="here")
+        await accounts.sign_in.with_client_secret(client_id, former, address=HERE)
         await accounts.principals.of(claims_of(issued.account))
 
         renewed = await accounts.rotate(by, "client", issued.account.account_id, request=a_key())
@@ -162,9 +268,9 @@ def test_a_rotated_secret_ends_the_former_one_and_its_tokens_at_once(play: Play)
         with pytest.raises(InvalidToken):
             await accounts.principals.of(claims_of(issued.account))
         with pytest.raises(WrongSecret):
-            await accounts.sign_in.with_client_secret(client_id, former, address="here")
+            await accounts.sign_in.with_client_secret(client_id, former, address=HERE)
         await accounts.principals.of(claims_of(renewed.account))
-        await accounts.sign_in.with_client_secret(client_id, renewed.secret or "", address="here")
+        await accounts.sign_in.with_client_secret(client_id, renewed.secret or "", address=HERE)
 
     play(story)
 

@@ -118,11 +118,12 @@ def test_what_another_process_revokes_ends_a_poll_within_about_a_second(
     shared_service: Service, shared_admin: httpx.Client, waiting: Waiting
 ) -> None:
     made = hired(shared_admin)
-    url = shared_service.process.settings.database_url.get_secret_value()
+    url = shared_service.process.settings.database_url
+    assert url is not None
     with shared_service.machine(made["client_id"], made["client_secret"]) as worker:
         asked = waiting(lambda: lease(worker, made), made["client_id"])
 
-        with psycopg.connect(url) as connection:
+        with psycopg.connect(url.get_secret_value()) as connection:
             connection.execute(
                 "UPDATE musterroll.accounts SET generation = generation + 1 WHERE account_id = %s",
                 [made["client_id"]],
@@ -147,6 +148,7 @@ def test_a_poll_of_somebody_else_goes_on(
 def test_a_token_that_ends_while_its_body_comes_in_does_nothing(
     shared_service: Service, shared_admin: httpx.Client
 ) -> None:
+    seen = shared_service.process.accounts.principals._remembered
     body = {"name": uuid4().hex, "scopes": ["tasks:write", "tasks:read"]}
     made = shared_admin.post("/v1/clients", json=body).raise_for_status().json()
 
@@ -154,10 +156,11 @@ def test_a_token_that_ends_while_its_body_comes_in_does_nothing(
 
         def slow_body() -> Iterator[bytes]:
             yield b'{"kind": '
-            # It is known as good when the first half is read: this asks under the same token.
-            client_path = f"/v1/clients/{made['client_id']}"
-            shared_admin.get("/v1/tasks").raise_for_status()
-            shared_admin.delete(client_path).raise_for_status()
+            until = time.monotonic() + SOON_SECONDS
+            while UUID(made["client_id"]) not in seen:
+                assert time.monotonic() < until, "nobody asked who calls"
+                time.sleep(0.005)
+            shared_admin.delete(f"/v1/clients/{made['client_id']}").raise_for_status()
             yield b'"late"}'
 
         headers = {"Content-Type": "application/json"}

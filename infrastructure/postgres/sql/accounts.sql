@@ -46,11 +46,19 @@ SELECT EXISTS (
     SELECT FROM accounts
     WHERE kind = 'user' AND tenant = 'default' AND 'admin' = ANY (scopes) AND revoked_at IS NULL)
 
+-- name: lock_names
+-- The unique indexes tell Admin from admin; so names are given one after the other. Held to COMMIT.
+SELECT pg_advisory_xact_lock(7311003)
+
 -- name: add
--- A name that is taken violates a unique index, and that is how the caller learns of it.
+-- Nothing when the name is taken, in whatever case: a user's anywhere, a client's in its tenant.
 INSERT INTO accounts (account_id, kind, name, tenant, scopes, agent_id, secret_hash, created_at)
-VALUES (%(account_id)s, %(kind)s, %(name)s, %(tenant)s, %(scopes)s, %(agent_id)s, %(secret_hash)s,
-        %(created_at)s)
+SELECT %(account_id)s, %(kind)s, %(name)s, %(tenant)s, %(scopes)s::text[], %(agent_id)s::uuid,
+       %(secret_hash)s, %(created_at)s
+WHERE NOT EXISTS (
+    SELECT FROM accounts
+    WHERE kind = %(kind)s AND revoked_at IS NULL AND lower(name) = lower(%(name)s)
+      AND (kind = 'user' OR tenant = %(tenant)s))
 RETURNING account_id, kind, name, tenant, scopes, agent_id, secret_hash, generation, issued_at,
           created_at, revoked_at
 
@@ -95,3 +103,14 @@ ON CONFLICT DO NOTHING RETURNING command_id
 -- name: request
 -- What a kept key stands for.
 SELECT fingerprint, account_id FROM request_keys WHERE command_id = %s
+
+-- name: reused
+-- By primary keys. A request of many commands without a key of its own here (reports) is in the log by its parts.
+SELECT asked.id
+FROM unnest(%(ids)s::uuid[], %(parts)s::uuid[], %(fingerprints)s::bytea[]) AS asked (id, part, fingerprint)
+WHERE EXISTS (SELECT FROM request_keys k
+              WHERE k.command_id = asked.id AND k.fingerprint IS DISTINCT FROM asked.fingerprint)
+   OR EXISTS (SELECT FROM commands c
+              WHERE c.command_id = asked.id AND c.fingerprint IS DISTINCT FROM asked.fingerprint)
+   OR EXISTS (SELECT FROM commands c
+              WHERE c.command_id = asked.part AND c.fingerprint IS DISTINCT FROM asked.fingerprint)

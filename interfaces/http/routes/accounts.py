@@ -114,7 +114,10 @@ OPERATIONS = [
         handler=add_user,
         scope="admin",
         summary="Add a user",
-        description="Without a password one is made, and shown this once.",
+        description=(
+            "Without a password one is made, and shown this once. A username is unique in the "
+            "whole installation, in whatever case: one that another tenant uses is taken too."
+        ),
         body=UserBody,
         status=201,
         answer=UserAnswer,

@@ -27,7 +27,12 @@ class Body(BaseModel):
         """The members that tell one request from another."""
         if not cls.SECRETS:
             return value
-        return {name: member for name, member in value.items() if name not in cls.SECRETS}
+        # Whether a secret was given at all makes another request, and gives nothing away.
+        return {
+            name: True if name in cls.SECRETS else member
+            for name, member in value.items()
+            if name not in cls.SECRETS or member is not None
+        }
 
 
 class NoBody(Body):
