@@ -7,11 +7,8 @@ accepted report of one attempt.
 """
 
 import asyncio
-import heapq
-import secrets
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,41 +20,19 @@ from application.cursor import Cursor
 from application.follower import Page
 from application.ports import Clock, Json, Record
 from application.processes import origin_of
+from application.processes.choosing import Choice, LeaseRequest, choose
 from application.processes.floor import Floor, KnownAgent, OpenTask, retried_task
-from application.processes.ready_queue import Requirements
 from application.receipt import Receipt
 from application.workforce import Attempt, GrantedLease, HeartbeatAnswer, LeaseAnswer
 from application.writer import Commands
 from domain.agent import Standing
 from domain.errors import AgentRetired, AggregateNotFound, ControlPlaneError, Unavailable
-from domain.routing import Decision, Policy, Reading, decide
+from domain.routing import Decision, Policy
 from domain.task import Task
 from domain.task_shape import TaskStatus
 
-ASSIGNMENTS_MAX = 256
-"""Assignments decided in one turn; they are committed together."""
-CANDIDATES_MAX = 64
-"""Agents considered for one task. All of them stand in its event, which has to stay small."""
 AWAY_PAUSE_SECONDS = 0.2
-LOT = secrets.SystemRandom()
-WAIT_SECONDS_MIN = 0.05
-"""Who will not wait at all still gets one turn of the dispatcher."""
-
 log = structlog.get_logger("dispatch")
-
-
-@dataclass(slots=True, eq=False)
-class LeaseRequest:
-    """An agent waits for up to `slots` leases."""
-
-    agent_id: UUID
-    slots: int
-    answered: "asyncio.Future[None]"
-    granted: list[GrantedLease] = field(default_factory=list)
-    in_flight: int = 0
-    """Assignments that were chosen for it and are being committed."""
-    over: bool = False
-    """Nothing more is chosen for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +90,7 @@ class Dispatcher:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while chosen := self._choose():
+            while chosen := choose(self.floor, self._requests, self._policy):
                 if not await self._assign(chosen):
                     await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
@@ -172,7 +147,7 @@ class Dispatcher:
             self._requests.setdefault(agent_id, []).append(request)
             self._changed.set()
             try:
-                await _wait_for_answer(request, max(wait_seconds, WAIT_SECONDS_MIN))
+                await request.wait(wait_seconds)
             except asyncio.CancelledError:
                 self._give_back(agent_id, [attempt_of(lease.grant) for lease in request.granted])
                 raise
@@ -205,7 +180,7 @@ class Dispatcher:
     def release_all(self) -> None:
         """Answer everybody who waits, with what there is."""
         for request in [one for requests in self._requests.values() for one in requests]:
-            _answer(request)
+            request.answer()
 
     def _agent(self, tenant: str, agent_id: UUID) -> KnownAgent:
         agent = self.floor.agents.get(agent_id)
@@ -232,7 +207,7 @@ class Dispatcher:
             retired = agent is not None and agent.standing is Standing.RETIRED
             if agent is not None and (retired or self._untold(agent)):
                 for request in requests:
-                    _answer(request)
+                    request.answer()
 
     def _withdraw(self, request: LeaseRequest) -> None:
         requests = self._requests.get(request.agent_id, [])
@@ -241,60 +216,9 @@ class Dispatcher:
         if not requests:
             self._requests.pop(request.agent_id, None)
 
-    # Choosing: pure, on what is known now.
-
-    def _choose(self) -> list[tuple[OpenTask, Decision, LeaseRequest]]:
-        """The best ranked tasks for the agents that wait, with the decisions that led there."""
-        free = self._free_slots()
-        ready = self.floor.ready
-        # A line leaves the heap when it is empty or its agents are busy: within a turn, for good.
-        lines = ready.lines() if free else ()
-        heads = [(head, line) for line in lines if (head := ready.first(line))]
-        heapq.heapify(heads)
-        chosen: list[tuple[OpenTask, Decision, LeaseRequest]] = []
-        won: Counter[UUID] = Counter()
-        while heads and len(chosen) < ASSIGNMENTS_MAX:
-            _, line = heapq.heappop(heads)
-            candidates = _able(line, free)
-            taken = ready.take_best([line]) if candidates else None
-            if taken is None:
-                continue
-            _, task_id = taken
-            if (head := ready.first(line)) is not None:
-                heapq.heappush(heads, (head, line))
-            decision = decide(
-                self._policy,
-                [_reading(agent, won[agent.agent_id]) for agent in candidates],
-                seed=secrets.randbits(32),
-            )
-            winner = self.floor.agents[decision.winner]
-            won[winner.agent_id] += 1
-            request = free[winner].pop()
-            request.in_flight += 1
-            chosen.append((self.floor.tasks[task_id], decision, request))
-        return chosen
-
-    def _free_slots(self) -> "dict[KnownAgent, list[LeaseRequest]]":
-        """For each agent that waits and may take work, the request behind each slot it can fill."""
-        free = {}
-        for agent_id, requests in self._requests.items():
-            agent = self.floor.agents.get(agent_id)
-            if agent is None or agent.standing is not Standing.ACTIVE:
-                continue
-            wanted = [
-                request
-                for request in requests
-                if not request.answered.done() and not request.over
-                for _ in range(request.slots - len(request.granted))
-            ]
-            places = wanted[: max(agent.slots - len(agent.held), 0)]
-            if places:
-                free[agent] = places
-        return free
-
     # Assigning: the decisions become events, then leases.
 
-    async def _assign(self, chosen: Sequence[tuple[OpenTask, Decision, LeaseRequest]]) -> bool:
+    async def _assign(self, chosen: Sequence[Choice]) -> bool:
         """Commit the decisions and hand out the leases; False when the database was away."""
         outcomes = await self._commands.execute_many(
             [
@@ -321,7 +245,7 @@ class Dispatcher:
                 available = available and not isinstance(outcome, Unavailable)
                 self._not_assigned(task, outcome, now)
             if request.over and not request.in_flight:
-                _answer(request)
+                request.answer()
         return available
 
     def _grant(
@@ -346,7 +270,7 @@ class Dispatcher:
             self._give_back(request.agent_id, [attempt_of(grant)])
             return
         request.granted.append(GrantedLease(grant=grant, expires_at=expires_at))
-        _answer(request)
+        request.answer()
 
     def _give_back(self, agent_id: UUID, attempts: Sequence[Attempt]) -> None:
         """Queue again at once what was leased to somebody who does not know of it."""
@@ -379,41 +303,6 @@ class Dispatcher:
             log.info("not_assigned", task_id=str(task.task_id), code=error.code)
 
 
-async def _wait_for_answer(request: LeaseRequest, seconds: float) -> None:
-    """Until it is answered or its time is over; what is being committed for it then, is waited
-    for, since it would otherwise be assigned to nobody."""
-    await asyncio.wait([request.answered], timeout=seconds)
-    request.over = True
-    if request.in_flight:
-        await asyncio.wait([request.answered])
-
-
 def attempt_of(grant: Grant) -> Attempt:
     """The attempt that was granted."""
     return Attempt(task_id=grant.task_id, attempt=grant.attempt)
-
-
-def _reading(agent: KnownAgent, being_assigned: int) -> Reading:
-    return Reading(
-        agent_id=agent.agent_id,
-        cpu=agent.cpu,
-        memory=agent.memory,
-        queue=max(len(agent.held) + being_assigned, agent.queue),
-        slots=agent.slots,
-    )
-
-
-def _able(line: Requirements, free: "dict[KnownAgent, list[LeaseRequest]]") -> list[KnownAgent]:
-    """Those that have a place and can do what this line asks for; of very many, some by lot."""
-    tenant, requires = line
-    able = [
-        agent
-        for agent, places in free.items()
-        if places and agent.tenant == tenant and requires <= agent.capabilities
-    ]
-    return able if len(able) <= CANDIDATES_MAX else LOT.sample(able, CANDIDATES_MAX)
-
-
-def _answer(request: LeaseRequest) -> None:
-    if not request.answered.done():
-        request.answered.set_result(None)
