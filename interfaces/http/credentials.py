@@ -15,7 +15,7 @@ from interfaces.http.ports import ControlPlane
 ResultT = TypeVar("ResultT")
 
 
-def claims_of(request: Request, process: ControlPlane) -> Claims:
+def read_token(request: Request, process: ControlPlane) -> Claims:
     """What the token says that the request bears. Whether it was revoked, the principals know.
 
     Raises Unauthenticated (no token), BadCredentials (two of them, or half of one), InvalidToken.

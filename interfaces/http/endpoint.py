@@ -11,7 +11,7 @@ from application.access import Principal, Resource, authorize
 from application.accounts.account import Claims, RequestKey
 from application.ids import uuid7
 from interfaces.http.bodies import model_of, parse_json, read_body, require_json
-from interfaces.http.credentials import claims_of, while_valid
+from interfaces.http.credentials import read_token, while_valid
 from interfaces.http.errors import MethodNotAllowed
 from interfaces.http.headers import expected_version, idempotency_key, request_key
 from interfaces.http.operation import OPEN, Call, Operation
@@ -54,7 +54,7 @@ class Endpoint:
             raise MethodNotAllowed(self._allowed)
         if operation.scope == OPEN:
             return await operation.handler(await _call(request, operation, self._process, None))
-        claims = claims_of(request, self._process)
+        claims = read_token(request, self._process)
         caller = await _allowed_caller(request, operation, self._process, claims)
         call = await _call(request, operation, self._process, caller)
         principals = self._process.accounts.principals

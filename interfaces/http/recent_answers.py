@@ -4,20 +4,20 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from application.accounts.account import RequestKey
 from domain.errors import IdempotencyKeyReused
 
 KEPT_SECONDS = 60.0
-KEPT_MAX = 1_000
+KEPT_BYTES_MAX = 32 * 2**20
+"""Of all bodies together; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     fingerprint: bytes
-    content: Any
+    body: bytes
     until: float
 
 
@@ -31,21 +31,26 @@ class RecentAnswers:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._kept: OrderedDict[UUID, _Kept] = OrderedDict()
+        self._bytes = 0
 
-    def keep(self, key: RequestKey, content: Any) -> None:
-        """Remember an answer, unless nobody can ask for it again."""
-        if key.fingerprint is None:
+    def keep(self, key: RequestKey, body: bytes) -> None:
+        """Remember the body of an answer, unless nobody can ask for it again."""
+        if key.fingerprint is None or key.command_id in self._kept:
             return
-        until = self._clock() + KEPT_SECONDS
-        self._kept[key.command_id] = _Kept(key.fingerprint, content, until)
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
+        now = self._clock()
+        self._kept[key.command_id] = _Kept(key.fingerprint, body, now + KEPT_SECONDS)
+        self._bytes += len(body)
+        while self._bytes > KEPT_BYTES_MAX or next(iter(self._kept.values())).until < now:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest.body)
+            if not self._kept:
+                return
 
-    def find(self, key: RequestKey) -> Any | None:
+    def find(self, key: RequestKey) -> bytes | None:
         """The answer that this request got before. Raises IdempotencyKeyReused."""
         kept = self._kept.get(key.command_id)
         if kept is None or kept.until < self._clock():
             return None
         if kept.fingerprint != key.fingerprint:
             raise IdempotencyKeyReused
-        return kept.content
+        return kept.body

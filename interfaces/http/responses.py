@@ -56,6 +56,12 @@ def answer(
     return Json(content, status, headers)
 
 
+def repeated(body: bytes) -> Response:
+    """The same JSON as before."""
+    headers = {"Idempotency-Replayed": "true"}
+    return Response(body, 200, headers, media_type=Json.media_type)
+
+
 def receipt_answer(
     receipt: Receipt, id_name: str, status: int = 200, *, location: str | None = None
 ) -> Response:

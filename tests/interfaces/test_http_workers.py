@@ -171,10 +171,11 @@ def test_a_lost_lease_is_found_again_by_the_key_of_its_request(
 
 def test_an_empty_wait_may_be_repeated(admin: httpx.Client, worker: httpx.Client) -> None:
     key = {"Idempotency-Key": "1"}
-    empty = worker.post("/leases", json={"slots": 1}, headers=key)
+    body = {"slots": 1, "wait_seconds": 1}
+    empty = worker.post("/leases", json=body, headers=key)
 
     submit(admin)
-    again = worker.post("/leases", json={"slots": 1, "wait_seconds": 20}, headers=key)
+    again = worker.post("/leases", json=body, headers=key)
 
     assert empty.json()["leases"] == []
     assert len(again.json()["leases"]) == 1
@@ -184,12 +185,22 @@ def test_answers_are_kept_for_a_while_only() -> None:
     now = [0.0]
     recent = RecentAnswers(clock=lambda: now[0])
     key = RequestKey(command_id=uuid4(), fingerprint=b"1")
-    recent.keep(key, "answer")
-    recent.keep(RequestKey(command_id=uuid4(), fingerprint=None), "of nobody")
+    recent.keep(key, b"answer")
+    recent.keep(RequestKey(command_id=uuid4(), fingerprint=None), b"of nobody")
 
-    assert recent.find(key) == "answer"
+    assert recent.find(key) == b"answer"
     now[0] = 61
     assert recent.find(key) is None
+
+
+def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
+    recent = RecentAnswers()
+    keys = [RequestKey(command_id=uuid4(), fingerprint=b"1") for _ in range(5)]
+
+    for key in keys:
+        recent.keep(key, b"x" * (10 * 2**20))
+
+    assert [recent.find(key) is not None for key in keys] == [False, False, True, True, True]
 
 
 def test_an_empty_wait_ends_in_time(worker: httpx.Client) -> None:

@@ -27,7 +27,7 @@ from interfaces.http.disconnects import while_connected
 from interfaces.http.operation import Call, Operation
 from interfaces.http.parameters import Parameters
 from interfaces.http.recent_answers import RecentAnswers
-from interfaces.http.responses import answer, failure_members, receipt_members
+from interfaces.http.responses import answer, failure_members, receipt_members, repeated
 from interfaces.http.schemas import workers as schemas
 from interfaces.http.schemas.workers import (
     HeartbeatBody,
@@ -59,15 +59,16 @@ async def lease(call: Call[LeaseBody, Parameters]) -> Response:
     """POST /v1/agents/{agent_id}/leases, perhaps a long poll."""
     recent: RecentAnswers = call.request.app.state.recent_answers
     if former := recent.find(call.key):
-        return answer(former, replayed=True)
+        return repeated(former)
     body = call.body
     asked = call.process.workforce.lease(
         call.tenant, call.id_of("agent_id"), slots=body.slots, wait_seconds=body.wait_seconds
     )
-    content = leases_of(await while_connected(call.request, asked))
-    if content["leases"]:
-        recent.keep(call.key, content)
-    return answer(content)
+    found = await while_connected(call.request, asked)
+    response = answer(leases_of(found))
+    if found.leases:
+        recent.keep(call.key, bytes(response.body))
+    return response
 
 
 async def report(call: Call[ReportsBody, Parameters]) -> Response:

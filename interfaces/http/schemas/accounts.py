@@ -33,7 +33,7 @@ class UserBody(Body):
 
     username: Username
     password: Password | None = None
-    """8 to 1,024 bytes; without it one is made and shown once."""
+    """At least 8 characters, at most 1,024 bytes; without it one is made and shown once."""
     scopes: Scopes
     tenant: Tenant | None = None
     """By default the caller's own; only the operator may name another."""
