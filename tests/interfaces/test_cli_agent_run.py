@@ -46,6 +46,8 @@ def running(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             if agent.poll() is None:
                 agent.send_signal(signal.SIGINT)
+            # Before its pipe is closed, or its last words would have nowhere to go.
+            agent.wait(60)
 
 
 def test_any_program_can_be_an_agent(muster: Muster, tmp_path: Path) -> None:
