@@ -119,10 +119,11 @@ class Writer:
         return waiting.answer
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
+        last = False
+        while not last:
+            batch, last = self._gather()
             # One that is taken up can no longer be cancelled; one that was, is dropped here.
-            batch = [w for w in self._gather(first) if w.answer.set_running_or_notify_cancel()]
-            self._settle_or_refuse(batch)
+            self._settle_or_refuse([w for w in batch if w.answer.set_running_or_notify_cancel()])
 
     def _settle_or_refuse(self, batch: list[Waiting]) -> None:
         """The runner: whatever goes wrong, everybody is answered and the writer goes on.
@@ -143,19 +144,22 @@ class Writer:
                 for waiting in unanswered:
                     self._settle_or_refuse([waiting])
 
-    def _gather(self, first: Waiting) -> list[Waiting]:
-        """The first and what waits behind it; it never waits for more to come."""
-        batch = [first]
-        while len(batch) < BATCH_COMMANDS_MAX:
+    def _gather(self) -> tuple[list[Waiting], bool]:
+        """The next command and what waits behind it, and whether these are the last.
+
+        It waits for one to come, never for more.
+        """
+        batch: list[Waiting] = []
+        following = self._queue.get()
+        while following is not None:
+            batch.append(following)
+            if len(batch) == BATCH_COMMANDS_MAX:
+                return batch, False
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
-                break
-            if following is None:
-                self._queue.put(None)
-                break
-            batch.append(following)
-        return batch
+                return batch, False
+        return batch, True
 
     def _settle(self, batch: list[Waiting]) -> None:
         """Bring every command of the batch to its answer."""
