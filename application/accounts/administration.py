@@ -37,6 +37,11 @@ from application.ids import uuid7
 from domain.errors import IdempotencyKeyReused, Invalid
 
 ADMINISTRATOR = "admin"
+VISIBLE_NAME = (
+    r"[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+    r"{1,100}"
+)
+"""The log shows it as the actor: no controls, nothing unseen, nothing that turns a line around."""
 USERNAME = r"[A-Za-z0-9._@+-]{1,100}"
 """No spaces and no look-alikes: the name stands in the log as the actor."""
 TENANT = r"[a-z0-9][a-z0-9._-]{0,62}"
@@ -239,8 +244,7 @@ class Accounts:
         if kind == "user":
             _require(name, USERNAME, "A username")
             _require_password(secret)
-        elif not name.isprintable():
-            # The log shows it as the actor: no controls, nothing that turns the line around.
+        elif not re.fullmatch(VISIBLE_NAME, name):
             raise Invalid("A client's name takes only characters that can be seen.")
         wanted = frozenset(scopes)
         if refused := sorted(wanted - grantable(home)):

@@ -9,6 +9,8 @@ from uuid import UUID
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from application.accounts.administration import VISIBLE_NAME
+
 CURSOR_PATTERN = r"^[0-9]{1,9}:[0-9]{1,18}$"
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 MOMENT_PATTERN = (
@@ -114,9 +116,7 @@ AnyJson = Annotated[
     WithJsonSchema({"description": "Any JSON, at most 256 KiB."}),
 ]
 WHOLE = BeforeValidator(whole_from_float)
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
+Name = Annotated[str, StringConstraints(pattern=f"^{VISIBLE_NAME}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 Reason = Annotated[str, StringConstraints(max_length=2_000)]
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:]*$")]

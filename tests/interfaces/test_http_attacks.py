@@ -546,3 +546,15 @@ def test_a_follower_that_is_ahead_of_the_log_is_told_so(shared_admin: httpx.Clie
     answer = shared_admin.get("/v1/events", params={"after": "1:999999999999999"})
 
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor_ahead")
+
+
+@pytest.mark.parametrize("name", ["txt.\u202egnp", "a\u200bb", "a\x9bb", "a\u2028b"])
+@pytest.mark.parametrize("path", ["/v1/agents", "/v1/clients"])
+def test_a_name_that_would_show_as_another_is_refused(
+    shared_admin: httpx.Client, path: str, name: str
+) -> None:
+    body = {"name": name} | (
+        {"capabilities": ["x"]} if path == "/v1/agents" else {"scopes": ["tasks:read"]}
+    )
+
+    assert shared_admin.post(path, json=body).status_code == 422
