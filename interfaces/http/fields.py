@@ -116,7 +116,7 @@ AnyJson = Annotated[
     WithJsonSchema({"description": "Any JSON, at most 256 KiB."}),
 ]
 WHOLE = BeforeValidator(whole_from_float)
-Name = Annotated[str, StringConstraints(pattern=f"^{VISIBLE_NAME}$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=f"^{VISIBLE_NAME}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 Reason = Annotated[str, StringConstraints(max_length=2_000)]
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:]*$")]
