@@ -563,3 +563,9 @@ def test_only_a_failed_task_is_retried(status: TaskStatus) -> None:
         task.retry(now=NOON)
 
     assert topics(task) == []
+
+
+def test_a_task_does_not_remember_its_input_which_may_be_large() -> None:
+    task = a_task(input="x" * 1_000_000)
+
+    assert not any("x" * 1_000 in repr(value) for value in vars(task).values())
