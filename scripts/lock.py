@@ -40,6 +40,7 @@ if __name__ == "__main__":
     test = compile_lock(
         "test", "pyproject.toml", "--group", "build", "--group", "dev", "--constraint", str(run)
     )
+    bench = compile_lock("bench", "--group", "pyproject.toml:bench", "--constraint", str(run))
     uv = compile_lock("uv", "-", text=UV)
-    named = [place for lock in (run, test, uv) for place in places_named_in(lock)]
+    named = [place for lock in (run, test, bench, uv) for place in places_named_in(lock)]
     sys.exit("\n".join(["A lock names a place:", *named]) if named else 0)

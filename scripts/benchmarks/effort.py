@@ -1,0 +1,70 @@
+"""How long everything is measured."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """The sizes of one run."""
+
+    #: How often every figure is taken.
+    rounds: int
+    #: What a rate is measured over, and what it is warmed up for before, s.
+    seconds: float
+    warm_up_seconds: float
+    #: As many tasks go from end to end as take about so long, at the rate of the warm-up, s.
+    tasks_seconds: float
+    tasks_min: int
+    tasks_max: int
+    warm_up_tasks: int
+    #: Tasks sent to an idle system, one about every 40 ms.
+    pickups: int
+    #: Rows of a binary COPY.
+    copy_rows: int
+    #: Events of the aggregate that is loaded, and how often.
+    aggregate_events: int
+    aggregate_loads: int
+    #: Events of the log that has grown, the longest it may take to fill, and comparisons.
+    growth_events: int
+    growth_fill_seconds: float
+    growth_rounds: int
+
+    def as_argument(self) -> dict[str, Any]:
+        """For a process that does part of it."""
+        return asdict(self)
+
+
+FULL = Effort(
+    rounds=3,
+    seconds=1.5,
+    warm_up_seconds=0.4,
+    tasks_seconds=2.0,
+    tasks_min=300,
+    tasks_max=50_000,
+    warm_up_tasks=300,
+    pickups=60,
+    copy_rows=150_000,
+    aggregate_events=999,
+    aggregate_loads=200,
+    growth_events=300_000,
+    growth_fill_seconds=75,
+    growth_rounds=3,
+)
+
+QUICK = Effort(
+    rounds=1,
+    seconds=0.3,
+    warm_up_seconds=0.1,
+    tasks_seconds=0.2,
+    tasks_min=100,
+    tasks_max=500,
+    warm_up_tasks=50,
+    pickups=5,
+    copy_rows=5_000,
+    aggregate_events=120,
+    aggregate_loads=10,
+    growth_events=2_000,
+    growth_fill_seconds=20,
+    growth_rounds=1,
+)

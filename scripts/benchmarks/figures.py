@@ -1,0 +1,143 @@
+"""Every figure: what it is called, and what it should reach."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a number says. `http`: it came over HTTP."""
+
+    title: str
+    unit: str
+    http: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a figure should reach: a number, or so many times another figure of the same run."""
+
+    figure: str
+    bound: float
+    against: str | None = None
+    at_most: bool = False
+
+
+LIMITS = {
+    "fdatasync": Figure("8 KiB written and made durable", "/s"),
+    "pgbench_1": Figure("pgbench INSERT, 1 client", "/s"),
+    "pgbench_32": Figure("pgbench INSERT, 32 clients", "/s"),
+    "copy_rows": Figure("binary COPY, two indexes", "rows/s"),
+    "starlette": Figure("bare Starlette", "/s", http=True),
+    "starlette_psycopg": Figure("Starlette + INSERT, psycopg", "/s", http=True),
+    "starlette_asyncpg": Figure("Starlette + INSERT, asyncpg", "/s", http=True),
+    "starlette_insert": Figure("Starlette + INSERT", "/s", http=True),
+    "library_save": Figure("library save(), 8 threads", "events/s"),
+}
+
+OURS = {
+    "append_1": Figure("append, 1 in flight", "events/s"),
+    "append_256": Figure("append, 256 in flight", "events/s"),
+    "append_256_whole": Figure("append, 256 in flight, while projecting", "events/s"),
+    "musterroll.submit_1": Figure("submit singly, 1 conn.", "tasks/s", http=True),
+    "musterroll.submit_32": Figure("submit singly, 32 conn.", "tasks/s", http=True),
+    "musterroll.submit_bulk": Figure("submit in batches", "tasks/s", http=True),
+    "musterroll.tasks_bulk": Figure("end to end, in batches", "tasks/s", http=True),
+    "musterroll.tasks_one": Figure("end to end, one by one", "tasks/s", http=True),
+    "musterroll.pickup_p50": Figure("pick-up when idle, p50", "ms", http=True),
+    "musterroll.pickup_p99": Figure("pick-up when idle, p99", "ms", http=True),
+    "musterroll.status": Figure("status by id, 32 conn.", "/s", http=True),
+    "musterroll.status_p99": Figure("status by id, p99", "ms", http=True),
+    "replay_all": Figure("replay, all models", "events/s"),
+    "replay_task_board": Figure("replay, task board", "events/s"),
+    "replay_agent_roster": Figure("replay, agent roster", "events/s"),
+    "replay_activity_feed": Figure("replay, activity feed", "events/s"),
+    "lag_tasks_p99": Figure("lag at work, p99", "ms"),
+    "lag_submit_p99": Figure("lag under batches, p99", "ms"),
+    "aggregate_load_p50": Figure("load 999 events, p50", "ms"),
+}
+
+GROWTH = {
+    "growth_events": Figure("events in the log that has grown", "events"),
+    "growth_append": Figure("append, grown:empty", "x"),
+    "growth_append_grown": Figure("append, grown", "events/s"),
+    "growth_append_empty": Figure("append, empty", "events/s"),
+    "growth_dispatch": Figure("end to end, grown:empty", "x", http=True),
+    "growth_dispatch_grown": Figure("end to end, grown", "tasks/s", http=True),
+    "growth_dispatch_empty": Figure("end to end, empty", "tasks/s", http=True),
+    "growth_status": Figure("status, grown:empty", "x", http=True),
+    "growth_status_grown": Figure("status by id, grown", "/s", http=True),
+    "growth_status_empty": Figure("status by id, empty", "/s", http=True),
+    "growth_memory_mib": Figure("memory of the service, grown", "MiB"),
+}
+
+PEERS = {
+    "musterroll": "Musterroll",
+    "pgqueuer": "PgQueuer",
+    "procrastinate": "Procrastinate",
+    "dbos": "DBOS",
+    "taskiq": "taskiq on Redis",
+    "restate": "Restate",
+}
+PEER_FIGURES = {
+    "submit_1": "submit/s, 1",
+    "submit_32": "32 in flight",
+    "submit_bulk": "bulk",
+    "tasks_one": "end to end/s, singly",
+    "tasks_bulk": "bulk",
+    "pickup_p50": "pick-up p50 ms",
+    "pickup_p99": "p99 ms",
+    "status": "status/s",
+}
+PEER_TITLES = {
+    "submit_1": "submit, 1",
+    "submit_32": "submit, 32",
+    "submit_bulk": "submit, bulk",
+    "tasks_one": "tasks singly",
+    "tasks_bulk": "tasks in bulk",
+    "pickup_p50": "pick-up p50",
+    "pickup_p99": "pick-up p99",
+    "status": "status",
+}
+#: Bulk figures of those that have no bulk call are those of single calls, one after another.
+NO_BULK = frozenset({"dbos", "taskiq", "restate"})
+
+GOALS = (
+    Goal(figure="append_256", bound=25_000),
+    Goal(figure="append_256", bound=20.0, against="library_save"),
+    Goal(figure="append_1", bound=0.6, against="pgbench_1"),
+    Goal(figure="musterroll.submit_32", bound=1.0, against="starlette_insert"),
+    Goal(figure="musterroll.submit_32", bound=2.0, against="restate.submit_32"),
+    Goal(figure="musterroll.submit_bulk", bound=20_000),
+    Goal(figure="musterroll.tasks_bulk", bound=5_000),
+    Goal(figure="musterroll.tasks_bulk", bound=0.9, against="pgqueuer.tasks_bulk"),
+    Goal(figure="musterroll.tasks_bulk", bound=6.0, against="procrastinate.tasks_bulk"),
+    Goal(figure="musterroll.tasks_bulk", bound=6.0, against="dbos.tasks_one"),
+    Goal(figure="musterroll.tasks_bulk", bound=3.0, against="restate.tasks_one"),
+    Goal(figure="musterroll.tasks_one", bound=1_700),
+    Goal(figure="musterroll.tasks_one", bound=1.0, against="pgqueuer.tasks_one"),
+    Goal(figure="musterroll.pickup_p50", bound=5, at_most=True),
+    Goal(figure="musterroll.pickup_p99", bound=15, at_most=True),
+    Goal(figure="musterroll.status", bound=8_000),
+    Goal(figure="musterroll.status_p99", bound=15, at_most=True),
+    Goal(figure="replay_all", bound=60_000),
+    Goal(figure="replay_task_board", bound=100_000),
+    Goal(figure="replay_agent_roster", bound=100_000),
+    Goal(figure="replay_activity_feed", bound=100_000),
+    Goal(figure="lag_tasks_p99", bound=500, at_most=True),
+    Goal(figure="lag_submit_p99", bound=500, at_most=True),
+    Goal(figure="aggregate_load_p50", bound=2, at_most=True),
+    Goal(figure="growth_append", bound=0.9),
+    Goal(figure="growth_dispatch", bound=0.9),
+    Goal(figure="growth_status", bound=0.9),
+)
+
+
+def described(figure: str) -> Figure:
+    """A figure by its name, the peers' as well."""
+    known = {**LIMITS, **OURS, **GROWTH}
+    if figure in known:
+        return known[figure]
+    peer, _, measured = figure.partition(".")
+    unit = "ms" if measured.startswith("pickup") else "/s"
+    title = f"{PEERS[peer]}, {PEER_TITLES[measured]}"
+    return Figure(title, unit, http=peer == "restate")

@@ -1,0 +1,1 @@
+"""What runs in a process of its own: each module is a program, told what to do in JSON."""
