@@ -2,10 +2,12 @@
 counts at once.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from application.access import InvalidToken, Principal, has_scope
@@ -16,34 +18,45 @@ FRESH_SECONDS = 0.5
 """How long an account that was looked up is believed: another process's revocation counts within
 1 s.
 """
+AGEING_SECONDS = 0.25
+"""When it is looked up anew, while it is still believed: whoever asks all the time never waits."""
 REMEMBERED_MAX = 10_000
 
 
 @dataclass(slots=True)
 class _Remembered:
+    """An account, and the principals that it is under tokens of different scopes."""
+
     account: Account
+    ageing_at: float
     stale_at: float
+    principals: dict[frozenset[str], Principal] = field(default_factory=dict)
 
 
 class Principals:
-    """Knows the accounts that were active lately."""
+    """Knows the accounts that were active lately; belongs to one event loop."""
 
     def __init__(self, store: AccountStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._remembered: OrderedDict[UUID, _Remembered] = OrderedDict()
+        self._looking: dict[UUID, asyncio.Task[_Remembered | None]] = {}
         self._revocations = Revocations(store, self.remember)
 
     async def of(self, claims: Claims) -> Principal:
         """Who bears a token with these claims. Raises InvalidToken, DatabaseUnavailable."""
-        account = await self._account(claims.account_id)
-        if account is None or account.revoked_at or account.generation != claims.generation:
+        found = self._remembered.get(claims.account_id)
+        if found is None or self._clock() >= found.ageing_at:
+            found = await self._looked_up(claims.account_id, found)
+        account = found.account
+        if account.revoked_at or account.generation != claims.generation:
             raise InvalidToken
-        if (account.tenant, account.agent_id) != (claims.tenant, claims.agent_id):
+        if account.tenant != claims.tenant or account.agent_id != claims.agent_id:
             raise InvalidToken
-        holder = principal_for(account, account.scopes)
-        granted = frozenset(scope for scope in claims.scopes if has_scope(holder, scope))
-        return principal_for(account, granted)
+        principal = found.principals.get(claims.scopes)
+        if principal is None:
+            principal = found.principals[claims.scopes] = narrowed(account, claims.scopes)
+        return principal
 
     async def until_ended(self, claims: Claims) -> None:
         """Wait until tokens with these claims are good no longer.
@@ -63,22 +76,47 @@ class Principals:
         former = self._remembered.get(account.account_id)
         if former and former.account.generation > account.generation:
             return
-        stale_at = self._clock() + FRESH_SECONDS
-        self._remembered[account.account_id] = _Remembered(account, stale_at)
+        now = self._clock()
+        self._remembered[account.account_id] = _Remembered(
+            account, now + AGEING_SECONDS, now + FRESH_SECONDS
+        )
         self._remembered.move_to_end(account.account_id)
         if len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
         self._revocations.heard(account)
 
-    async def _account(self, account_id: UUID) -> Account | None:
-        remembered = self._remembered.get(account_id)
-        if remembered and self._clock() < remembered.stale_at:
-            return remembered.account
+    async def _looked_up(self, account_id: UUID, known: _Remembered | None) -> _Remembered:
+        """Raises InvalidToken when there is no such account."""
+        looking = self._looking.get(account_id)
+        if looking is None:
+            looking = asyncio.create_task(self._look_up(account_id))
+            looking.add_done_callback(partial(self._end_look_up, account_id))
+            self._looking[account_id] = looking
+        if known is not None and self._clock() < known.stale_at:
+            return known
+        # It is for all who ask meanwhile, so that none of them may cancel it.
+        found = await asyncio.shield(looking)
+        if found is None:
+            raise InvalidToken
+        return found
+
+    def _end_look_up(self, account_id: UUID, looking: "asyncio.Task[_Remembered | None]") -> None:
+        del self._looking[account_id]
+        if not looking.cancelled():
+            looking.exception()  # Who waited has it; where nobody did, the next one looks again.
+
+    async def _look_up(self, account_id: UUID) -> _Remembered | None:
         account = await self._store.by_id(account_id)
         if account is None:
             return None
         self.remember(account)
-        return self._remembered[account_id].account
+        return self._remembered[account_id]
+
+
+def narrowed(account: Account, scopes: frozenset[str]) -> Principal:
+    """The principal that an account is, with those of the scopes that it holds or implies."""
+    holder = principal_for(account, account.scopes)
+    return principal_for(account, frozenset(scope for scope in scopes if has_scope(holder, scope)))
 
 
 def principal_for(account: Account, scopes: frozenset[str]) -> Principal:

@@ -6,21 +6,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from domain.errors import ControlPlaneError
 from interfaces.http.endpoint import Endpoint
-from interfaces.http.envelope import REQUEST_ID, Envelope
-from interfaces.http.errors import error_of
+from interfaces.http.envelope import Envelope
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.operation import Operation
+from interfaces.http.paths import Paths
 from interfaces.http.ports import ControlPlane
 from interfaces.http.recent_answers import RecentAnswers
-from interfaces.http.responses import Problem
 from interfaces.http.routes import table
 
 
@@ -30,7 +23,6 @@ def create_app(process: ControlPlane) -> Starlette:
     `state.stopping` is set when the server begins to stop, so that long polls end; `state.failure`
     holds what kept the process from starting.
     """
-    metrics = RequestMetrics()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -47,29 +39,18 @@ def create_app(process: ControlPlane) -> Starlette:
         finally:
             await process.stop()
 
-    app = Starlette(
-        routes=routes_of(table(metrics), process),
-        middleware=[Middleware(Envelope, metrics=metrics)],
-        exception_handlers={ControlPlaneError: refuse, HTTPException: refuse},
-        lifespan=lifespan,
-    )
-    # A redirect to a path without its slash would be built from the Host header.
-    app.router.redirect_slashes = False
+    app = Starlette(lifespan=lifespan)
+    # Starlette's own layers for errors and its routes, of which each is tried until one fits, cost
+    # more than most requests do, and the envelope does their work anyway.
+    metrics = RequestMetrics()
+    paths = Paths(endpoints_of(table(metrics), process))
+    app.middleware_stack = Envelope(paths, metrics, otherwise=app.router)
     return app
 
 
-def routes_of(operations: Iterable[Operation], process: ControlPlane) -> list[Route]:
-    """One route a path, those without parameters first, so that `/tasks/counts` is no task."""
+def endpoints_of(operations: Iterable[Operation], process: ControlPlane) -> dict[str, Endpoint]:
+    """The endpoint of each path."""
     by_path: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
         by_path[operation.path].append(operation)
-    paths = sorted(by_path, key=lambda path: path.count("{"))
-    return [Route(path, Endpoint(process, by_path[path])) for path in paths]
-
-
-async def refuse(request: Request, error: Exception) -> Response:
-    """Turn whatever was refused into a problem."""
-    if isinstance(error, HTTPException):
-        error = error_of(error)
-    assert isinstance(error, ControlPlaneError), "registered for refusals only"
-    return Problem(error, instance=request.url.path, request_id=request.scope[REQUEST_ID])
+    return {path: Endpoint(process, served) for path, served in by_path.items()}

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from interfaces.http.errors import (
     ERRORS_SHOWN_MAX,
@@ -19,8 +20,11 @@ from interfaces.http.errors import (
     UnsupportedMediaType,
 )
 from interfaces.http.fields import NESTING_MAX, nested_deeper
+from interfaces.http.headers import RequestHeaders
 from interfaces.http.messages import in_words, pointer_to
 
+BODY_ARRIVED = "musterroll.body_arrived"
+"""In the ASGI scope: the whole body is here, so that nothing need be waited for."""
 BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 30.0
 BODY_NESTING_MAX = NESTING_MAX + 4
@@ -30,39 +34,56 @@ FAULTS_READ_MAX = 5_000
 list.
 """
 JSON_TYPES = re.compile(r"application/(json|[\w.+-]+\+json)", re.IGNORECASE | re.ASCII)
-LONG_NUMBER = re.compile(rb"[0-9]{19}")
+DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+LONG_NUMBER = b"0" * 19
+"""What a number that may be beyond 64 bits holds, its digits as zeros."""
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-async def read_body(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+async def read_body(
+    request: Request, headers: RequestHeaders, *, bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
     """The whole body, whatever its Content-Length says.
 
     Raises BodyTooLarge, RequestTimeout, UnsupportedMediaType (a Content-Encoding), and
     ClientDisconnect.
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encoding = headers.first(b"content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise UnsupportedMediaType("A body in a Content-Encoding is not taken.")
-    length = request.headers.get("content-length", "")
+    length = headers.first(b"content-length") or ""
     # int() of a very long text of digits is refused, so compare how long it is first.
     if length.isdigit() and (len(length) > 15 or int(length) > bytes_max):
         raise BodyTooLarge(bytes_max)
-    body = bytearray()
+    if request.scope.get(BODY_ARRIVED):
+        return await _whole(request.receive, bytes_max)
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > bytes_max:
-                    raise BodyTooLarge(bytes_max)
+            return await _whole(request.receive, bytes_max)
     except TimeoutError as error:
         raise RequestTimeout(BODY_SECONDS_MAX) from error
+
+
+async def _whole(receive: Receive, bytes_max: int) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise BodyTooLarge(bytes_max)
+        more = message.get("more_body", False)
     return bytes(body)
 
 
-def require_json(request: Request) -> None:
+def require_json(headers: RequestHeaders) -> None:
     """Raises UnsupportedMediaType unless the body says that it is JSON."""
-    content_type = request.headers.get("content-type", "")
+    content_type = headers.first(b"content-type") or ""
+    if content_type == "application/json":
+        return
     media_type, _, parameters = content_type.partition(";")
     charset = re.search(r'charset\s*=\s*"?([^\s;"]+)', parameters, re.IGNORECASE)
     if not JSON_TYPES.fullmatch(media_type.strip()):
@@ -87,7 +108,8 @@ def parse_json(body: bytes) -> Any:
         raise BadJson(f"The body is nested deeper than {BODY_NESTING_MAX} levels.")
     if b"\\u0000" in body and _holds_nul(value):
         raise BadJson("A text in the body holds the character NUL.")
-    if LONG_NUMBER.search(body):
+    # A regular expression would take fifteen times as long.
+    if LONG_NUMBER in body.translate(DIGITS_AS_ZERO):
         _require_exact_integers(body)
     return value
 

@@ -4,23 +4,22 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from starlette.requests import Request
-
 from application.access import InvalidToken, Unauthenticated
 from application.accounts.account import Claims
 from application.accounts.principals import Principals
 from interfaces.http.errors import BadCredentials
+from interfaces.http.headers import RequestHeaders
 from interfaces.http.ports import ControlPlane
 
 ResultT = TypeVar("ResultT")
 
 
-def read_token(request: Request, process: ControlPlane) -> Claims:
+def read_token(headers: RequestHeaders, query: bytes, process: ControlPlane) -> Claims:
     """What the token says that the request bears. Whether it was revoked, the principals know.
 
     Raises Unauthenticated (no token), BadCredentials (two of them, or half of one), InvalidToken.
     """
-    return process.tokens.verify(bearer_token(request))
+    return process.tokens.verify(bearer_token(headers, query))
 
 
 async def while_valid(principals: Principals, claims: Claims, work: Awaitable[ResultT]) -> ResultT:
@@ -42,14 +41,14 @@ async def while_valid(principals: Principals, claims: Claims, work: Awaitable[Re
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def bearer_token(request: Request) -> str:
+def bearer_token(headers: RequestHeaders, query: bytes) -> str:
     """The text of the token. Raises Unauthenticated, BadCredentials, InvalidToken."""
-    headers = request.headers.getlist("authorization")
-    if not headers:
+    given = headers.every(b"authorization")
+    if not given:
         raise Unauthenticated
-    if len(headers) > 1 or "access_token=" in request.url.query:
+    if len(given) > 1 or b"access_token=" in query:
         raise BadCredentials("Credentials come once, in one Authorization header.")
-    scheme, _, token = headers[0].partition(" ")
+    scheme, _, token = given[0].partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
     token = token.strip(" ")

@@ -8,12 +8,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from application.access import Principal, Resource, authorize
-from application.accounts.account import Claims, RequestKey
-from application.ids import uuid7
+from application.accounts.account import Claims
 from interfaces.http.bodies import model_of, parse_json, read_body, require_json
 from interfaces.http.credentials import read_token, while_valid
 from interfaces.http.errors import MethodNotAllowed
-from interfaces.http.headers import expected_version, idempotency_key, request_key
+from interfaces.http.headers import (
+    RequestHeaders,
+    expected_version,
+    idempotency_key,
+    request_key,
+)
 from interfaces.http.operation import OPEN, Call, Operation
 from interfaces.http.parameters import parameters_of
 from interfaces.http.ports import ControlPlane
@@ -42,8 +46,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises what is wrong with it, and what its operation raises."""
         scope[TEMPLATE] = self._path
-        request = Request(scope, receive, send)
-        response = await self._answer(request)
+        response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -52,18 +55,17 @@ class Endpoint:
         operation = self._operations.get(request.method)
         if operation is None:
             raise MethodNotAllowed(self._allowed)
+        headers = RequestHeaders(request.scope["headers"])
         if operation.scope == OPEN:
-            return await operation.handler(await _call(request, operation, self._process, None))
-        claims = read_token(request, self._process)
-        caller = await _allowed_caller(request, operation, self._process, claims)
-        call = await _call(request, operation, self._process, caller)
-        principals = self._process.accounts.principals
-        async with self._process.accounts.keys.only(call.key):
-            # The body may have been long in coming: a token that ended meanwhile counts no more.
-            await principals.of(claims)
-            if call.is_long_poll:
-                return await while_valid(principals, claims, operation.handler(call))
+            call = await _call(request, headers, operation, self._process, None)
             return await operation.handler(call)
+        claims = read_token(headers, request.scope["query_string"], self._process)
+        caller = await _allowed_caller(request, operation, self._process, claims)
+        call = await _call(request, headers, operation, self._process, caller)
+        if call.given_key is None:
+            return await _handled(call, operation, claims)
+        async with self._process.accounts.keys.only(call.given_key):
+            return await _handled(call, operation, claims)
 
 
 async def _allowed_caller(
@@ -78,40 +80,51 @@ async def _allowed_caller(
     return caller
 
 
+async def _handled(call: Call[Any, Any], operation: Operation, claims: Claims) -> Response:
+    principals = call.process.accounts.principals
+    # The body may have been long in coming: a token that ended meanwhile counts no more.
+    await principals.of(claims)
+    if call.is_long_poll:
+        return await while_valid(principals, claims, operation.handler(call))
+    return await operation.handler(call)
+
+
 async def _call(
-    request: Request, operation: Operation, process: ControlPlane, caller: Principal | None
+    request: Request,
+    headers: RequestHeaders,
+    operation: Operation,
+    process: ControlPlane,
+    caller: Principal | None,
 ) -> Call[Any, Any]:
     parameters = parameters_of(operation.parameters, request.scope["query_string"])
-    version = expected_version(request.headers) if operation.versioned else None
-    idempotency = idempotency_key(request.headers) if operation.repeatable else None
-    body, canonical = await _body(request, operation)
-    key = RequestKey(command_id=uuid7(), fingerprint=None)
-    if caller is not None and idempotency is not None:
-        key = request_key(
-            caller,
-            idempotency,
-            request_parts=[request.method, request.url.path, version, canonical],
-        )
+    version = expected_version(headers) if operation.versioned else None
+    key = idempotency_key(headers) if operation.repeatable else None
+    body, canonical, given_key = None, None, None
+    if operation.body is not None:
+        body, canonical = await _body(request, headers, operation.body, operation.body_optional)
+    if caller is not None and key is not None:
+        parts = [request.method, request.scope["path"], version, canonical]
+        given_key = request_key(caller, key, request_parts=parts)
     return Call(
         request=request,
+        headers=headers,
         process=process,
         parameters=parameters,
         body=body,
         caller=caller,
-        key=key,
+        given_key=given_key,
         version=version,
     )
 
 
-async def _body(request: Request, operation: Operation) -> tuple[Body | None, object]:
+async def _body(
+    request: Request, headers: RequestHeaders, kind: type[Body], optional: bool
+) -> tuple[Body, object]:
     """The body as a model, and what of it tells one request from another."""
-    if operation.body is None:
-        return None, None
-    raw = await read_body(request)
-    if not raw and operation.body_optional:
+    raw = await read_body(request, headers)
+    if not raw and optional:
         value: Any = {}
     else:
-        require_json(request)
+        require_json(headers)
         value = parse_json(raw)
-    body = model_of(operation.body, value)
-    return body, operation.body.canonical(value)
+    return model_of(kind, value), kind.canonical(value)

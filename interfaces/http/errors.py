@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
 from application.access import InsufficientScope, InvalidToken, Unauthenticated
 from application.accounts.account import (
     ScopeNotHeld,
@@ -239,11 +237,6 @@ def problem(error: ControlPlaneError, *, instance: str, request_id: str) -> dict
     if isinstance(error, OAUTH):
         members |= {"error": error.code, "error_description": error.message}
     return members
-
-
-def error_of(failure: HTTPException) -> ControlPlaneError:
-    """What Starlette itself refuses, in our words."""
-    return NoSuchPath() if failure.status_code == 404 else BadRequest(failure.detail)
 
 
 def _challenge(error: ControlPlaneError) -> str | None:

@@ -20,6 +20,7 @@ MOMENT_PATTERN = (
 MOMENT = re.compile(MOMENT_PATTERN, re.ASCII)
 JSON_BYTES_MAX = 256 * 1024
 NESTING_MAX = 64
+CONTAINERS = (dict, list)
 
 
 def moment_from(value: Any) -> datetime:
@@ -77,14 +78,15 @@ def small_enough(value: Any) -> Any:
 
 def nested_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects stand more than so many levels deep in one another."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(levels):
+    level = [value] if isinstance(value, CONTAINERS) else []
+    while level and levels:
         level = [
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
+            if isinstance(inner, CONTAINERS)
         ]
+        levels -= 1
     return bool(level)
 
 

@@ -8,20 +8,22 @@ from starlette.requests import Request
 
 from interfaces.http.bodies import read_body
 from interfaces.http.errors import BadTokenRequest, UnsupportedMediaType
+from interfaces.http.headers import RequestHeaders
 
 FORM = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX = 16 * 1024
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, headers: RequestHeaders) -> dict[str, str]:
     """The members of a form, each once; an empty one counts as absent (RFC 6749, section 3.2).
 
     Raises BadTokenRequest, UnsupportedMediaType, BodyTooLarge, RequestTimeout.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = headers.first(b"content-type") or ""
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type != FORM:
         raise UnsupportedMediaType(f"The body has to be {FORM}.")
-    body = await read_body(request, bytes_max=FORM_BYTES_MAX)
+    body = await read_body(request, headers, bytes_max=FORM_BYTES_MAX)
     try:
         pairs = parse_qsl(body.decode("ascii"), errors="strict", max_num_fields=20)
     except ValueError as error:
@@ -41,13 +43,13 @@ def member(form: dict[str, str], name: str) -> str:
     return form[name]
 
 
-def client_of(request: Request, form: dict[str, str]) -> tuple[str, str]:
+def client_of(headers: RequestHeaders, form: dict[str, str]) -> tuple[str, str]:
     """The id and secret of a client, from HTTP Basic or from the form. Raises BadTokenRequest."""
-    headers = request.headers.getlist("authorization")
-    if not headers:
+    given = headers.every(b"authorization")
+    if not given:
         return member(form, "client_id"), member(form, "client_secret")
-    scheme, _, encoded = headers[0].partition(" ")
-    if len(headers) > 1 or scheme.lower() != "basic" or "client_secret" in form:
+    scheme, _, encoded = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != "basic" or "client_secret" in form:
         raise BadTokenRequest("Credentials come once, by HTTP Basic or in the form.")
     try:
         pair = base64.b64decode(encoded.strip(), validate=True).decode()

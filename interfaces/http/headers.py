@@ -1,4 +1,6 @@
-"""Request headers that say more about a command: its key, the expected version, its trace."""
+"""Request headers, and those that say more about a command: its key, the expected version, its
+trace.
+"""
 
 import hashlib
 import re
@@ -6,7 +8,6 @@ from collections.abc import Sequence
 from uuid import UUID, uuid5
 
 import orjson
-from starlette.datastructures import Headers
 
 from application.access import Principal
 from application.accounts.account import RequestKey, part_id
@@ -21,25 +22,48 @@ TRACEPARENT = re.compile(
 )
 
 
-def single(headers: Headers, name: str) -> str | None:
-    """The one value of a header, None without it. Raises BadHeader when it came twice."""
-    values = headers.getlist(name)
-    if len(values) > 1:
-        raise BadHeader(f"The header {name} may be given once.")
-    return values[0] if values else None
+class RequestHeaders:
+    """The headers of a request, by their names in lower case.
+
+    Most of what is asked for is absent, and that takes one look-up.
+    """
+
+    __slots__ = ("_names", "_pairs")
+
+    def __init__(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+        self._names = dict(pairs)
+
+    def every(self, name: bytes) -> list[str]:
+        """The values of a header, in order."""
+        if name not in self._names:
+            return []
+        return [value.decode("latin-1") for given, value in self._pairs if given == name]
+
+    def first(self, name: bytes) -> str | None:
+        """The value of a header, the first one where it came twice, None where it did not come."""
+        values = self.every(name)
+        return values[0] if values else None
+
+    def single(self, name: bytes) -> str | None:
+        """The one value of a header, None without it. Raises BadHeader when it came twice."""
+        values = self.every(name)
+        if len(values) > 1:
+            raise BadHeader(f"The header {name.decode().title()} may be given once.")
+        return values[0] if values else None
 
 
-def idempotency_key(headers: Headers) -> str | None:
+def idempotency_key(headers: RequestHeaders) -> str | None:
     """Raises BadHeader."""
-    key = single(headers, "Idempotency-Key")
+    key = headers.single(b"idempotency-key")
     if key is not None and not KEY.fullmatch(key):
         raise BadHeader("Idempotency-Key takes 1 to 200 printable ASCII characters.")
     return key
 
 
-def expected_version(headers: Headers) -> int | None:
+def expected_version(headers: RequestHeaders) -> int | None:
     """What `If-Match` asks for; `*` is met by every version. Raises BadHeader."""
-    value = single(headers, "If-Match")
+    value = headers.single(b"if-match")
     if value is None or value == "*":
         return None
     match = ENTITY_TAG.fullmatch(value)
@@ -48,9 +72,9 @@ def expected_version(headers: Headers) -> int | None:
     return int(match[1])
 
 
-def traceparent(headers: Headers) -> str | None:
+def traceparent(headers: RequestHeaders) -> str | None:
     """The W3C trace context; a malformed one is as good as none (Trace Context, section 3.2.2)."""
-    values = headers.getlist("traceparent")
+    values = headers.every(b"traceparent")
     return values[0] if len(values) == 1 and TRACEPARENT.fullmatch(values[0]) else None
 
 
@@ -64,8 +88,8 @@ def request_key(principal: Principal, key: str, *, request_parts: Sequence[objec
     return RequestKey(command_id=command_id, fingerprint=hashlib.sha256(canonical).digest())
 
 
-def key_of_part(whole: RequestKey, place: int) -> RequestKey:
-    """The key of one part of a request that holds many."""
-    if whole.fingerprint is None:
-        return RequestKey(command_id=uuid7(), fingerprint=None)
-    return RequestKey(command_id=part_id(whole.command_id, place), fingerprint=whole.fingerprint)
+def ids_of_parts(whole: RequestKey | None, count: int) -> list[UUID]:
+    """The command ids of the parts of a request that holds many."""
+    if whole is None:
+        return [uuid7() for _ in range(count)]
+    return [part_id(whole.command_id, place) for place in range(count)]

@@ -1,6 +1,6 @@
 """One operation: a method on a path, what is promised about it, and the call that it answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -12,10 +12,11 @@ from application.access import SCOPES, Principal
 from application.accounts.account import RequestKey
 from application.commands import Origin
 from application.cursor import Cursor
+from application.ids import uuid7
 from domain.errors import ControlPlaneError, EpochEnded
 from interfaces.http.errors import NoSuchPath
 from interfaces.http.fields import UUID_PATTERN
-from interfaces.http.headers import key_of_part, traceparent
+from interfaces.http.headers import RequestHeaders, ids_of_parts, traceparent
 from interfaces.http.parameters import Parameters, QueryParameters
 from interfaces.http.ports import ControlPlane
 from interfaces.http.schemas.base import Body
@@ -29,14 +30,15 @@ ParametersT = TypeVar("ParametersT")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[BodyT, ParametersT]):
-    """A request that was found well-formed and allowed."""
+    """A request that was found well-formed and allowed, perhaps under a key that it gave."""
 
     request: Request
+    headers: RequestHeaders
     process: ControlPlane
     parameters: ParametersT
     body: BodyT
     caller: Principal | None
-    key: RequestKey
+    given_key: RequestKey | None
     version: int | None
 
     @property
@@ -44,6 +46,11 @@ class Call(Generic[BodyT, ParametersT]):
         """Who asks; on an open route nobody knows."""
         assert self.caller is not None, "an open route asked who calls"
         return self.caller
+
+    @property
+    def key(self) -> RequestKey:
+        """What makes the request repeatable; for one that nobody can repeat, another each time."""
+        return self.given_key or RequestKey(command_id=uuid7(), fingerprint=None)
 
     @property
     def tenant(self) -> str:
@@ -54,7 +61,7 @@ class Call(Generic[BodyT, ParametersT]):
     def seen(self) -> Cursor | None:
         """What the caller has seen. Raises BadCursor, EpochEnded."""
         assert isinstance(self.parameters, QueryParameters), "a command asked what was seen"
-        seen = self.parameters.cursor_seen(self.request.headers.get("Musterroll-Seen"))
+        seen = self.parameters.cursor_seen(self.headers.first(b"musterroll-seen"))
         if seen is not None:
             self.require_epoch(seen)
         return seen
@@ -62,8 +69,9 @@ class Call(Generic[BodyT, ParametersT]):
     @property
     def is_long_poll(self) -> bool:
         """Whether the caller would wait for news, and so may be here for long."""
-        asked = getattr(self.parameters, "wait", 0) or getattr(self.body, "wait_seconds", 0)
-        return bool(asked)
+        # Models tell slowly that they have no such member.
+        members = vars(self.parameters) | (vars(self.body) if self.body else {})
+        return bool(members.get("wait") or members.get("wait_seconds"))
 
     def require_epoch(self, cursor: Cursor) -> None:
         """Raises EpochEnded for a cursor of another epoch."""
@@ -84,21 +92,26 @@ class Call(Generic[BodyT, ParametersT]):
 
     def origin(self) -> Origin:
         """Who asks, for the one command that the request is."""
-        return self._origin(self.key)
+        return self._origins([self.given_key.command_id if self.given_key else uuid7()])[0]
 
-    def origin_of_part(self, place: int) -> Origin:
-        """The same for one of the many commands that the request holds."""
-        return self._origin(key_of_part(self.key, place))
+    def origins_of_parts(self, count: int) -> list[Origin]:
+        """The same for each of the many commands that the request holds, in order."""
+        return self._origins(ids_of_parts(self.given_key, count))
 
-    def _origin(self, key: RequestKey) -> Origin:
-        return Origin(
-            tenant=self.tenant,
-            actor=self.principal.subject,
-            command_id=key.command_id,
-            fingerprint=key.fingerprint,
-            expected_version=self.version,
-            traceparent=traceparent(self.request.headers),
-        )
+    def _origins(self, command_ids: Iterable[UUID]) -> list[Origin]:
+        caller, trace = self.principal, traceparent(self.headers)
+        fingerprint = self.given_key.fingerprint if self.given_key else None
+        return [
+            Origin(
+                tenant=caller.tenant,
+                actor=caller.subject,
+                command_id=command_id,
+                fingerprint=fingerprint,
+                expected_version=self.version,
+                traceparent=trace,
+            )
+            for command_id in command_ids
+        ]
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]

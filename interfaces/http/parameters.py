@@ -1,5 +1,6 @@
 """Query parameters: only those that are known, each once, each with a value that it can have."""
 
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
@@ -50,6 +51,9 @@ class ListParameters(QueryParameters):
 
 def parameters_of(kind: type[ParametersT], query: bytes) -> ParametersT:
     """The parameters of a request. Raises InvalidParameter, UnknownParameter."""
+    if not query:
+        defaults: ParametersT = _defaults(kind)
+        return defaults
     given: dict[str, Any] = {}
     for name, value in _pairs(query):
         field = kind.model_fields.get(name)
@@ -68,6 +72,12 @@ def parameters_of(kind: type[ParametersT], query: bytes) -> ParametersT:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise InvalidParameter(f"{fault['loc'][0]} {in_words(fault)}.") from error
+
+
+@cache
+def _defaults(kind: type[ParametersT]) -> ParametersT:
+    # One for all requests; it is frozen, and every parameter has a default.
+    return kind()
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

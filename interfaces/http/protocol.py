@@ -9,12 +9,17 @@ from typing import Any, cast
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from interfaces.http.bodies import BODY_ARRIVED
+
 HEAD_SECONDS_MAX = 10.0
 """How long a head may take, or the rest of a request that is answered already."""
 HEAD_BYTES_MAX = 64 * 1024
 TRAILER_BYTES_MAX = 8 * 1024
 PIPELINED_MAX = 100
 """How many requests may wait for the answer to an earlier one of their connection."""
+
+CONTINUE = b"HTTP/1.1 100 "
+"""How the answer before the answer begins, for a client that asks before it sends a body."""
 
 
 class BadHead(ValueError):
@@ -64,14 +69,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(431, "head_too_large", detail)
         elif self._bytes_around_bodies > HEAD_BYTES_MAX:
             self._refuse(431, "head_too_large", f"The head holds more than {HEAD_BYTES_MAX} bytes.")
-        if not self._answering():
+        if self._reading is Reading.HEAD or not self._answering():
             self._begin_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._reading = Reading.HEAD
+        # The next one begins with the end of the packet; most heads end before that.
         self._end_timer()
-        self._begin_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._reading is Reading.HEAD:
@@ -87,7 +92,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._reading = Reading.BODY
         self._bytes_around_bodies = 0
         self._end_timer()
+        former = self.cycle
         super().on_headers_complete()
+        if self.cycle is not former and self.scope["method"] != "HEAD":
+            self.cycle.transport = HeldHead(self.transport)
 
     def on_body(self, body: bytes) -> None:
         self._bytes_around_bodies = 0
@@ -97,6 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._reading = Reading.NOTHING
         self._bytes_around_bodies = 0
         self._end_timer()
+        self.scope[BODY_ARRIVED] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -145,13 +154,44 @@ class GuardedProtocol(HttpToolsProtocol):
         return not self._answering()
 
 
+class HeldHead(Transport):
+    """What an answer is written to: its head waits for the first of its body, as ASGI wants it.
+
+    uvicorn writes the two one by one, and a write is a system call, and a packet that wakes the
+    client. Not for HEAD, where no body comes.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: Any) -> None:
+        if self._head is None and not data.startswith(CONTINUE):
+            self._head = data
+        elif self._head:
+            self._transport.write(self._head + data)
+            self._head = b""
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 def fault_of(version: str, headers: list[tuple[bytes, bytes]]) -> str | None:
     """What is wrong with a head that httptools takes, by RFC 9112, 2.3, 3.2 and 6.1."""
-    hosts = [value for name, value in headers if name == b"host"]
-    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    hosts, codings = 0, []
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding":
+            codings.append(value.strip().lower())
     if version not in {"1.0", "1.1"}:
         return "The version has to be HTTP/1.1."
-    if len(hosts) > 1 or (not hosts and version == "1.1"):
+    if hosts > 1 or (not hosts and version == "1.1"):
         return "A request has one Host."
     if codings and (version == "1.0" or codings != [b"chunked"]):
         return "The only Transfer-Encoding is chunked, in HTTP/1.1."

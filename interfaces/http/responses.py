@@ -21,6 +21,15 @@ class Json(Response):
         """The content as JSON."""
         return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Those given, and the two of every answer that has a body."""
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", self.media_type.encode()),
+        ]
+        for name, value in (headers or {}).items():
+            self.raw_headers.append((name.lower().encode(), value.encode("latin-1")))
+
 
 class Problem(Json):
     """A refusal (RFC 9457)."""

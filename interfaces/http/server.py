@@ -1,5 +1,6 @@
 """The server: binds the address, serves until told to stop, and tells where it is to be found."""
 
+import gc
 import ipaddress
 import logging
 import resource
@@ -142,6 +143,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What is there by now stays, and a search of it for garbage stops all answers for 60 ms.
+        gc.collect()
+        gc.freeze()
         keep_service_file(self._settings, self._url)
         if self._on_ready is not None:
             self._on_ready(self._url)

@@ -13,6 +13,7 @@ import pytest
 
 from application.accounts.sign_in import FAILURES_OF_NAME_MAX
 from tests.conftest import fresh_database
+from tests.interfaces.service import PASSWORD
 from tests.interfaces.test_http_server import Server, start, stop
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -197,6 +198,40 @@ def test_requests_may_follow_without_waiting_but_not_without_end(server: Server)
 
     assert few.count(b"HTTP/1.1 200 ") == 100
     assert many.count(b"HTTP/1.1 200 ") < 20_000
+
+
+# Answers.
+
+
+def test_an_answer_comes_in_one_piece(conversation: Conversation) -> None:
+    conversation.connection.sendall(GET + b"\r\n")
+
+    assert conversation.connection.recv(65_536).endswith(b'\r\n\r\n{"status":"ok"}')
+
+
+def test_an_answer_without_a_body_is_answered_too(conversation: Conversation) -> None:
+    conversation.connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = conversation.connection.recv(65_536)
+    conversation.connection.sendall(b"OPTIONS /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    options = conversation.connection.recv(65_536)
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert head.endswith(b"\r\n\r\n")
+    assert options.startswith(b"HTTP/1.1 204 ")
+    assert conversation.ask(GET + b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_asks_before_sending_a_body_is_told_to_go_on(
+    server: Server, conversation: Conversation
+) -> None:
+    form = f"grant_type=password&username=admin&password={PASSWORD}".replace(" ", "+").encode()
+    conversation.connection.sendall(
+        b"POST /v1/oauth/token HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n" % len(form)
+    )
+
+    assert conversation.connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert conversation.ask(form).startswith(b"HTTP/1.1 200 ")
 
 
 # Heads.

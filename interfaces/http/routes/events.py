@@ -38,7 +38,7 @@ async def read(call: Call[None, EventParameters]) -> Response:
     source, epoch = f"/musterroll/{call.process.store_id}", call.process.epoch
     items = [cloud_event_of(record, source=source, epoch=epoch) for record in records]
     next_cursor = str(Cursor(epoch, position))
-    if NDJSON in call.request.headers.get("accept", ""):
+    if NDJSON in (call.headers.first(b"accept") or ""):
         return _lines(items, next_cursor)
     return answer({"items": items, "next_cursor": next_cursor})
 

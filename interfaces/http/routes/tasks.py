@@ -62,20 +62,20 @@ async def submit(call: Call[TaskBody, Parameters]) -> Response:
 
 async def submit_batch(call: Call[TaskBatchBody, Parameters]) -> Response:
     """POST /v1/tasks/batch."""
+    tasks = call.body.tasks
     commands = [
-        SubmitTask(
-            origin=call.origin_of_part(place), task_id=uuid7(), specification=task.specification()
-        )
-        for place, task in enumerate(call.body.tasks)
+        SubmitTask(origin=origin, task_id=uuid7(), specification=task.specification())
+        for origin, task in zip(call.origins_of_parts(len(tasks)), tasks, strict=True)
     ]
     return await _execute_batch(call, commands, 202)
 
 
 async def retry_batch(call: Call[RetryBatchBody, Parameters]) -> Response:
     """POST /v1/tasks/retry."""
+    task_ids = call.body.task_ids
     commands = [
-        RetryTask(origin=call.origin_of_part(place), task_id=task_id)
-        for place, task_id in enumerate(call.body.task_ids)
+        RetryTask(origin=origin, task_id=task_id)
+        for origin, task_id in zip(call.origins_of_parts(len(task_ids)), task_ids, strict=True)
     ]
     return await _execute_batch(call, commands, 200)
 

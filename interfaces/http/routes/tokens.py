@@ -48,7 +48,7 @@ class TokenAnswer(TypedDict):
 
 async def issue(call: Call[None, Parameters]) -> Response:
     """POST /v1/oauth/token."""
-    form = await read_form(call.request)
+    form = await read_form(call.request, call.headers)
     account = await _signed_in(call, form)
     scopes = narrowed(account, form.get("scope"))
     tokens = call.process.tokens
@@ -69,7 +69,7 @@ async def _signed_in(call: Call[None, Parameters], form: dict[str, str]) -> Acco
             username, password = member(form, "username"), member(form, "password")
             return await sign_in.with_password(username, password, address=address)
         case "client_credentials":
-            client_id, secret = client_of(call.request, form)
+            client_id, secret = client_of(call.headers, form)
             return await sign_in.with_client_secret(client_id, secret, address=address)
         case _:
             raise UnsupportedGrantType

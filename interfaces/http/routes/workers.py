@@ -73,10 +73,10 @@ async def lease(call: Call[LeaseBody, Parameters]) -> Response:
 
 async def report(call: Call[ReportsBody, Parameters]) -> Response:
     """POST /v1/agents/{agent_id}/reports."""
-    reports = call.body.reports
+    reports, agent_id = call.body.reports, call.id_of("agent_id")
     commands = [
-        command_of(one, call.id_of("agent_id"), call.origin_of_part(place))
-        for place, one in enumerate(reports)
+        command_of(one, agent_id, origin)
+        for one, origin in zip(reports, call.origins_of_parts(len(reports)), strict=True)
     ]
     outcomes = await call.process.commands.execute_many(commands)
     for outcome in outcomes:
