@@ -96,7 +96,7 @@ def _named(name: str | None, task: str | None) -> dict[str, Any]:
 
 
 def _command(named: dict[str, Any], argv: Sequence[str], options: dict[str, Any]) -> "Worker":
-    from musterroll.workers import command_worker  # noqa: PLC0415 - httpx is slow to import
+    from musterroll.workers import command_worker  # noqa: PLC0415 - aiohttp is slow to import
 
     if not argv:
         raise Misuse("say which program to run: ... --kind command -- PROGRAM ARG...")
@@ -109,7 +109,7 @@ def _http(
     headers: dict[str, str],
     options: dict[str, Any],
 ) -> "Worker":
-    from musterroll.workers import http_worker  # noqa: PLC0415 - httpx is slow to import
+    from musterroll.workers import http_worker  # noqa: PLC0415 - aiohttp is slow to import
 
     if endpoint is None:
         raise Misuse("say where to send the tasks: --endpoint URL.")
@@ -119,7 +119,7 @@ def _http(
 def _openai(
     named: dict[str, Any], model: str | None, base_url: str | None, options: dict[str, Any]
 ) -> "Worker":
-    from musterroll.workers import openai_worker  # noqa: PLC0415 - httpx is slow to import
+    from musterroll.workers import openai_worker  # noqa: PLC0415 - aiohttp is slow to import
 
     if model is None:
         raise Misuse("say which model to ask: --model NAME.")
@@ -129,7 +129,7 @@ def _openai(
 
 def _own_worker(words: Sequence[str], *, slots: int | None) -> "Worker":
     """The worker called `name` in `module`, looked for in the working folder as well."""
-    from musterroll import Worker  # noqa: PLC0415 - httpx is slow to import
+    from musterroll import Worker  # noqa: PLC0415 - aiohttp is slow to import
 
     if len(words) != 1 or ":" not in words[0]:
         raise Misuse("name your worker as module:name, or a ready-made one with --kind.")

@@ -35,7 +35,7 @@ def exit_code_of(error: Exception) -> int:
     """The exit code for an error that ended a command."""
     if isinstance(error, Failure):
         return error.exit_code
-    from musterroll import errors  # noqa: PLC0415 - httpx takes a third of a second
+    from musterroll import errors  # noqa: PLC0415 - its HTTP client takes a while
 
     codes = (
         (errors.Unavailable, UNREACHABLE),
@@ -48,7 +48,7 @@ def exit_code_of(error: Exception) -> int:
 
 def reason_of(error: Exception) -> str:
     """One line for the user: what was found, and what to do about it."""
-    from musterroll import errors  # noqa: PLC0415 - httpx takes a third of a second
+    from musterroll import errors  # noqa: PLC0415 - its HTTP client takes a while
 
     if isinstance(error, Failure | errors.MusterrollError):
         return _one_line(str(error))

@@ -36,7 +36,7 @@ class Session:
 
     def connect(self, *, retry_seconds: float = RETRY_SECONDS) -> "Client":
         """A client for the service. It asks nothing yet."""
-        from musterroll import Client  # noqa: PLC0415 - httpx takes a third of a second
+        from musterroll import Client  # noqa: PLC0415 - its HTTP client takes a while
 
         return Client(self.url, **self.credentials(), retry_seconds=retry_seconds)
 

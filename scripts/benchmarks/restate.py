@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import urllib3
 
 from benchmarks.children import Child
 from benchmarks.environment import FOLDER
@@ -20,6 +20,7 @@ from benchmarks.place import NotMeasured, Place
 PROGRAM = "restate-server"
 INSTALLED = FOLDER / "restate" / "node_modules" / "@restatedev" / "restate-server-linux-x64" / "bin"
 START_SECONDS_MAX = 60.0
+OK = 200
 CONNECTIONS = 32
 STATUS_JOBS = 300
 #: What it answers of an invocation that is not done.
@@ -59,9 +60,9 @@ def _load(place: Place, port: int, connections: int, **told: Any) -> float:
 
 
 def _submitted(port: int) -> list[str]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        answers = [client.post(SUBMIT_PATH, json=payload()) for _ in range(STATUS_JOBS)]
-        return [str(answer.raise_for_status().json()["invocationId"]) for answer in answers]
+    with urllib3.HTTPConnectionPool("127.0.0.1", port) as client:
+        answers = [client.request("POST", SUBMIT_PATH, json=payload()) for _ in range(STATUS_JOBS)]
+        return [str(answer.json()["invocationId"]) for answer in answers]
 
 
 @contextmanager
@@ -90,10 +91,13 @@ def _server(place: Place) -> Iterator[tuple[int, int]]:
 def _answers(port: int) -> bool:
     paths = ("/restate/health", "/health")
     try:
-        found = [httpx.get(f"http://127.0.0.1:{port}{path}", timeout=2) for path in paths]
-    except httpx.HTTPError:
+        found = [
+            urllib3.request("GET", f"http://127.0.0.1:{port}{path}", timeout=2, retries=False)
+            for path in paths
+        ]
+    except urllib3.exceptions.HTTPError:
         return False
-    return any(answer.status_code == httpx.codes.OK for answer in found)
+    return any(answer.status == OK for answer in found)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -47,7 +47,7 @@ def demo(
     if not root.exists():
         raise Failure(f"there is nothing at {root}.")
 
-    from interfaces.cli.demo.play import Play, perform  # noqa: PLC0415 - rich and httpx are slow
+    from interfaces.cli.demo.play import Play, perform  # noqa: PLC0415 - rich and aiohttp are slow
 
     perform(
         Play(

@@ -1,5 +1,6 @@
 """A stand-in for foreign systems (webhooks, model endpoints): a real HTTP server on loopback."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,19 +37,22 @@ class Says:
 class Foreign:
     """Gives its answers in order, the last one again and again, and remembers what it was asked."""
 
-    def __init__(self, *answers: dict[str, Any]) -> None:
+    def __init__(self, *answers: dict[str, Any], tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self.was_asked = threading.Event()
         self.may_go_on = threading.Event()
         self._answers = [Says(**answer) for answer in answers]
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "http" if tls is None else "https"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         self.may_go_on.set()
@@ -93,8 +97,8 @@ def foreign() -> Iterator[Callable[..., Foreign]]:
     """`foreign({"status": 200, "chunks": [b"{}"]}, ...)` starts a system that answers so."""
     started: list[Foreign] = []
 
-    def start(*answers: dict[str, Any]) -> Foreign:
-        started.append(Foreign(*answers))
+    def start(*answers: dict[str, Any], **options: Any) -> Foreign:
+        started.append(Foreign(*answers, **options))
         return started[-1]
 
     yield start

@@ -10,31 +10,45 @@ from typing import Any
 import pytest
 
 from musterroll import Task, TaskFailed
-from musterroll._worker.attempt import Attempt, Handler
-from musterroll.models import Lease
+from musterroll._worker.attempt import Attempt
+from musterroll._worker.handlers import Handler, Handlers
 
 
 class Desk:
-    """Makes attempts and keeps their reports."""
+    """Begins attempts and keeps their reports."""
 
     def __init__(self) -> None:
         self.reports: list[dict[str, Any]] = []
         self.progress: list[float] = []
+        self.is_free = asyncio.Event()
 
-    def attempt(self, handler: Handler | None, *, timeout_seconds: float = 60.0) -> Attempt:
-        lease = Lease(
-            task_id="t1", attempt=2, kind="count", input=1, timeout_seconds=timeout_seconds
+    def report(self, attempt: Attempt, members: dict[str, Any]) -> None:
+        assert attempt.ref == ("t1", 2)
+        self.reports.append(members)
+
+    def freed(self, _attempt: Attempt) -> None:
+        assert not self.is_free.is_set()
+        self.is_free.set()
+        self.handlers.close()
+
+    def begin(self, handler: Handler | None, *, timeout_seconds: float = 60.0) -> Attempt:
+        task = Task(
+            id="t1",
+            attempt=2,
+            kind="count",
+            input=1,
+            timeout_seconds=timeout_seconds,
+            _tell=lambda _task, fraction, _message: self.progress.append(fraction),
         )
-        return Attempt(
-            lease,
-            handler,
-            report=self.reports.append,
-            tell=lambda fraction, _message: self.progress.append(fraction),
-        )
+        attempt = Attempt(task, self)
+        self.handlers = Handlers({} if handler is None else {"count": handler})
+        attempt.begin(self.handlers)
+        return attempt
 
     def run(self, handler: Handler | None, **options: Any) -> dict[str, Any]:
         async def work() -> None:
-            await self.attempt(handler, **options).run()
+            self.begin(handler, **options)
+            await self.is_free.wait()
 
         asyncio.run(work())
         (report,) = self.reports
@@ -76,11 +90,9 @@ def test_a_plain_handler_has_a_thread_of_its_own_and_the_loops_context() -> None
 
     async def work() -> None:
         setting.set("set")
-        await (
-            Desk()
-            .attempt(lambda _: where.extend([threading.current_thread(), setting.get()]))
-            .run()
-        )
+        desk = Desk()
+        desk.begin(lambda _: where.extend([threading.current_thread(), setting.get()]))
+        await desk.is_free.wait()
 
     asyncio.run(work())
 
@@ -114,6 +126,25 @@ def test_what_an_async_handler_raises_fails_the_attempt(error: BaseException, co
         raise error
 
     assert code_of(Desk().run(handler)) == code
+
+
+def test_a_handler_that_takes_no_task_fails_its_attempt() -> None:
+    async def handler() -> None:
+        """Forgot its parameter."""
+
+    assert code_of(Desk().run(handler)) == "type_error"  # type: ignore[arg-type]
+
+
+def test_an_attempt_that_nobody_wants_before_its_handler_runs_frees_its_slot() -> None:
+    desk = Desk()
+
+    async def leave() -> None:
+        desk.begin(in_async).abandon()
+        await asyncio.wait_for(desk.is_free.wait(), 5)
+
+    asyncio.run(leave())
+
+    assert (desk.reports, desk.progress) == ([], [])
 
 
 def test_a_kind_without_a_handler_is_left_to_another_worker() -> None:
@@ -159,12 +190,12 @@ def test_an_attempt_that_is_stopped_reports_nothing_of_its_handler(
     desk = Desk()
 
     async def work(handler: Handler, begun: asyncio.Event) -> None:
-        attempt = desk.attempt(handler)
-        running = asyncio.create_task(attempt.run())
+        desk.is_free.clear()
+        attempt = desk.begin(handler)
         await begun.wait()
         stop(attempt)
         stop(attempt)
-        await running
+        await desk.is_free.wait()
 
     async def both() -> None:
         loop, begun = asyncio.get_running_loop(), asyncio.Event()
@@ -204,11 +235,7 @@ def test_a_thread_may_outlive_its_loop() -> None:
         ended.set()
 
     async def leave() -> None:
-        running = asyncio.create_task(Desk().attempt(handler).run())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        Desk().begin(handler)
 
     asyncio.run(leave())
     may_end.set()

@@ -67,7 +67,7 @@ def test_an_answer_is_streamed_with_its_usage(foreign: Start) -> None:
     task = Task(
         kind="write",
         input={"prompt": "Go on.", "system": "Be brief."},
-        _tell=lambda _fraction, message: told.append(message),
+        _tell=lambda _task, _fraction, message: told.append(message),
     )
 
     result = ask(model, task)

@@ -17,7 +17,7 @@ def test_a_handler_can_be_tried_without_a_service() -> None:
 
 def test_progress_may_be_awaited_or_not() -> None:
     told: list[tuple[float, str | None]] = []
-    task = Task(kind="count", _tell=lambda fraction, message: told.append((fraction, message)))
+    task = Task(kind="count", _tell=lambda _, fraction, message: told.append((fraction, message)))
 
     async def handler() -> None:
         await task.progress(1)

@@ -19,7 +19,7 @@ def decode(model: type[T], payload: Any) -> T:
     """Raises Unavailable when the payload is not of the model's shape: whatever answered, it was
     not the service."""
     if not isinstance(payload, Mapping):
-        raise _not_the_service(model, payload)
+        raise unexpected(model.__name__, payload)
     shape: Any = model
     known = {
         name: convert(payload[name])
@@ -27,8 +27,15 @@ def decode(model: type[T], payload: Any) -> T:
         if payload.get(name) is not None
     }
     if missing := _required(shape) - known.keys():
-        raise _not_the_service(model, sorted(missing))
+        raise unexpected(model.__name__, sorted(missing))
     return model(**known)
+
+
+def unexpected(wanted: str, found: Any) -> Unavailable:
+    """The error of an answer that is not what was wanted, so that it was not the service's."""
+    return Unavailable(
+        f"the answer is not Musterroll's {wanted}: {str(found)[:200]}", code="unexpected_answer"
+    )
 
 
 @cache
@@ -56,10 +63,3 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     if isinstance(hint, type) and is_dataclass(hint):
         return lambda payload: decode(hint, payload)
     return lambda value: value
-
-
-def _not_the_service(model: type[Any], found: Any) -> Unavailable:
-    return Unavailable(
-        f"the answer is not Musterroll's {model.__name__}: {str(found)[:200]}",
-        code="unexpected_answer",
-    )

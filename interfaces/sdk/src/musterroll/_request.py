@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
-from uuid import uuid4
 
 import orjson
 
 from musterroll._decode import decode
+from musterroll._keys import new_key
 from musterroll.errors import Invalid
 from musterroll.models import Receipt
 
@@ -90,7 +90,7 @@ def command(
     """
     headers = {}
     if method == "POST":
-        headers["Idempotency-Key"] = _checked_key(idempotency_key or str(uuid4()))
+        headers["Idempotency-Key"] = _checked_key(idempotency_key or new_key())
     if if_version is not None:
         headers["If-Match"] = f'"{if_version}"'
     if body is not None:

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_SECONDS = 0.1
@@ -32,6 +31,8 @@ def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> fl
         return None
     if value.strip().isdigit():
         return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, rarely needed
+
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:

@@ -12,12 +12,13 @@ def newest_cursor(answer: Any) -> str | None:
     """The newest cursor in a command's answer, or in its outcomes."""
     if not isinstance(answer, dict):
         return None
-    newest = _text(answer.get("cursor"))
     outcomes = answer.get("outcomes")
-    for outcome in outcomes if isinstance(outcomes, list) else ():
-        if isinstance(outcome, dict):
-            newest = newer(newest, _text(outcome.get("cursor")))
-    return newest
+    if not isinstance(outcomes, list):
+        return _text(answer.get("cursor"))
+    told = (outcome.get("cursor") for outcome in outcomes if isinstance(outcome, dict))
+    # Most are told by a whole batch: each is looked at once.
+    cursors = {_text(answer.get("cursor")), *(cursor for cursor in told if isinstance(cursor, str))}
+    return max(cursors, key=_place)
 
 
 def _place(cursor: str | None) -> tuple[int, int]:

@@ -3,11 +3,8 @@
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-import httpx
-
-from musterroll import _transport
 from musterroll._calls import awaited, blocking, listed, listed_async
 from musterroll._connection import Credentials
 from musterroll._groups import (
@@ -24,6 +21,10 @@ from musterroll._request import Plan
 from musterroll._routes import log
 from musterroll._session import Session
 from musterroll.models import AccessToken
+
+if TYPE_CHECKING:
+    from musterroll._transport.awaiting import AwaitingTransport
+    from musterroll._transport.blocking import BlockingTransport
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class _Common:
 class Client(_Common):
     """A client for plain code. Threads may share it. Use it in a `with`, or `close` it."""
 
-    _http: httpx.Client | None = None
+    _transport: "BlockingTransport | None" = None
 
     @property
     def tasks(self) -> Tasks:
@@ -101,21 +102,20 @@ class Client(_Common):
 
     def token(self) -> str:
         """The access token that this client works with. Raises Unauthorized or Unavailable."""
-        return _transport.converse(self._session.bearer(), self._opened(), self._timeout_seconds)
+        return self._opened().converse(self._session.bearer())
 
     def new_token(self, *, scopes: Sequence[str] | None = None) -> AccessToken:
         """A new access token, to hand to another tool, for these scopes or all there are.
 
         Raises Unauthorized, Unavailable, or Invalid for scopes that these credentials do not have.
         """
-        asking = self._session.new_token(scopes)
-        return _transport.converse(asking, self._opened(), self._timeout_seconds)
+        return self._opened().converse(self._session.new_token(scopes))
 
     def close(self) -> None:
         """Close the connections. The client opens new ones when it is used again."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,21 +128,23 @@ class Client(_Common):
     ) -> None:
         self.close()
 
-    def _opened(self) -> httpx.Client:
+    def _opened(self) -> "BlockingTransport":
+        # What the other client needs is not imported for this one, nor before it is used.
         with self._opening:
-            if self._http is None:
-                self._http = httpx.Client(base_url=self.url, **_transport.options(self.url))
-            return self._http
+            if self._transport is None:
+                from musterroll._transport.blocking import BlockingTransport  # noqa: PLC0415
+
+                self._transport = BlockingTransport(self.url, self._timeout_seconds)
+            return self._transport
 
     def _run(self, plan: Plan[T]) -> T:
-        conversation = self._session.carry_out(plan)
-        return _transport.converse(conversation, self._opened(), self._timeout_seconds)
+        return self._opened().converse(self._session.carry_out(plan))
 
 
 class AsyncClient(_Common):
     """A client for one event loop. Use it in an `async with`, or `await aclose()`."""
 
-    _http: httpx.AsyncClient | None = None
+    _transport: "AwaitingTransport | None" = None
 
     @property
     def tasks(self) -> AsyncTasks:
@@ -170,22 +172,20 @@ class AsyncClient(_Common):
 
     async def token(self) -> str:
         """The access token that this client works with. Raises Unauthorized or Unavailable."""
-        bearer = self._session.bearer()
-        return await _transport.converse_async(bearer, self._opened(), self._timeout_seconds)
+        return await self._opened().converse(self._session.bearer())
 
     async def new_token(self, *, scopes: Sequence[str] | None = None) -> AccessToken:
         """A new access token, to hand to another tool, for these scopes or all there are.
 
         Raises Unauthorized, Unavailable, or Invalid for scopes that these credentials do not have.
         """
-        asking = self._session.new_token(scopes)
-        return await _transport.converse_async(asking, self._opened(), self._timeout_seconds)
+        return await self._opened().converse(self._session.new_token(scopes))
 
     async def aclose(self) -> None:
         """Close the connections. The client opens new ones when it is used again."""
-        if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            await transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -198,11 +198,12 @@ class AsyncClient(_Common):
     ) -> None:
         await self.aclose()
 
-    def _opened(self) -> httpx.AsyncClient:
-        if self._http is None:
-            self._http = httpx.AsyncClient(base_url=self.url, **_transport.options(self.url))
-        return self._http
+    def _opened(self) -> "AwaitingTransport":
+        if self._transport is None:
+            from musterroll._transport.awaiting import AwaitingTransport  # noqa: PLC0415
+
+            self._transport = AwaitingTransport(self.url, self._timeout_seconds)
+        return self._transport
 
     async def _run(self, plan: Plan[T]) -> T:
-        conversation = self._session.carry_out(plan)
-        return await _transport.converse_async(conversation, self._opened(), self._timeout_seconds)
+        return await self._opened().converse(self._session.carry_out(plan))

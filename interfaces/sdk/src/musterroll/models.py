@@ -227,18 +227,3 @@ class Activity:
     type: str = ""
     text: str = ""
     actor: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The right to work on one attempt of a task."""
-
-    task_id: str
-    attempt: int
-    kind: str
-    input: Any = None
-    timeout_seconds: float = 300.0
-    lease_expires_at: datetime | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    lessons: tuple[Any, ...] = ()
-    collaboration_id: str | None = None

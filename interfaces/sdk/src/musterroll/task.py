@@ -46,7 +46,7 @@ class Task:
     collaboration_id: str | None = None
     cancelled: bool = False
     """True once nobody wants the result any more: stop working. A handler in a thread must look."""
-    _tell: Callable[[float, str | None], None] | None = field(default=None, repr=False)
+    _tell: Callable[["Task", float, str | None], None] | None = field(default=None, repr=False)
 
     def progress(self, fraction: float, message: str | None = None) -> Told:
         """Tell how far the work is: a fraction from 0 to 1, and a line for people.
@@ -57,5 +57,5 @@ class Task:
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress runs from 0 to 1, not {fraction}")
         if self._tell is not None:
-            self._tell(float(fraction), None if message is None else str(message))
+            self._tell(self, float(fraction), None if message is None else str(message))
         return Told()

@@ -11,8 +11,8 @@ from typing import Self, TypeVar
 
 from musterroll import _retry
 from musterroll._connection import Credentials
-from musterroll._worker.attempt import Handler
 from musterroll._worker.enlist import Enlisted, enlist
+from musterroll._worker.handlers import Handler
 from musterroll._worker.shift import Shift
 from musterroll.client import AsyncClient
 from musterroll.errors import Invalid, Unauthorized, Unavailable

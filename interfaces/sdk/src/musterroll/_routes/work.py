@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from musterroll._decode import decode
+from musterroll._decode import decode, unexpected
 from musterroll._packing import envelope
 from musterroll._request import Request, at, command, of
-from musterroll.models import Failure, Lease
+from musterroll.models import Failure
+from musterroll.task import Task
 
 # A long poll that is older than this is asked anew: its leases may have expired.
 LEASE_RETRY_SECONDS = 15.0
+TIMEOUT_SECONDS_DEFAULT = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRef:
+class AttemptRef(NamedTuple):
     """One attempt of one task."""
 
     task_id: str
@@ -34,9 +35,9 @@ class Orders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The answer to a request for leases."""
+    """The answer to a request for leases: what to do, and what to stop."""
 
-    leases: list[Lease]
+    tasks: list[Task]
     cancel: tuple[Any, ...] = ()
     state: str = "available"
 
@@ -45,6 +46,10 @@ class Grant:
 class ReportOutcome:
     accepted: bool
     error: Failure | None = None
+
+
+# What nearly every outcome is.
+ACCEPTED = ReportOutcome(accepted=True)
 
 
 def heartbeat(
@@ -56,7 +61,8 @@ def heartbeat(
     running: Iterable[AttemptRef],
 ) -> Request[Orders]:
     """Not repeated, and with no key to remember it by: the next heartbeat says more."""
-    body = {"cpu": cpu, "memory": memory, "queue": queue, "running": list(running)}
+    named = [ref._asdict() for ref in running]
+    body = {"cpu": cpu, "memory": memory, "queue": queue, "running": named}
     beat = command(at("agents", agent_id, "heartbeat"), of(Orders), body)
     return replace(beat, retry_seconds=0.0, headers={"Content-Type": "application/json"})
 
@@ -78,18 +84,46 @@ def reports(agent_id: str, pack: Sequence[bytes]) -> Request[list[ReportOutcome]
 
 def attempts(named: Iterable[Any]) -> list[AttemptRef]:
     """Read `[{"task_id", "attempt"}]`."""
-    return [decode(AttemptRef, one) for one in named]
+    return [_ref(one) for one in named]
+
+
+def _ref(one: Any) -> AttemptRef:
+    try:
+        return AttemptRef(one["task_id"], one["attempt"])
+    except (KeyError, TypeError) as error:
+        raise unexpected("attempt", one) from error
 
 
 def _grant(payload: Any) -> Grant:
     raw = decode(_RawGrant, payload)
-    return Grant(
-        leases=[decode(Lease, lease) for lease in raw.leases], cancel=raw.cancel, state=raw.state
-    )
+    return Grant(tasks=[_leased(lease) for lease in raw.leases], cancel=raw.cancel, state=raw.state)
+
+
+def _leased(lease: Any) -> Task:
+    """The task of a lease. By hand, as thousands a second may come."""
+    try:
+        return Task(
+            kind=lease["kind"],
+            input=lease.get("input"),
+            id=lease["task_id"],
+            attempt=lease["attempt"],
+            labels=lease.get("labels") or {},
+            lessons=tuple(lease.get("lessons") or ()),
+            timeout_seconds=lease.get("timeout_seconds") or TIMEOUT_SECONDS_DEFAULT,
+            collaboration_id=lease.get("collaboration_id"),
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise unexpected("lease", lease) from error
 
 
 def _outcomes(payload: Any) -> list[ReportOutcome]:
-    return [decode(ReportOutcome, outcome) for outcome in decode(_RawOutcomes, payload).outcomes]
+    return [_outcome(outcome) for outcome in decode(_RawOutcomes, payload).outcomes]
+
+
+def _outcome(outcome: Any) -> ReportOutcome:
+    if isinstance(outcome, dict) and outcome.get("accepted") is True:
+        return ACCEPTED
+    return decode(ReportOutcome, outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

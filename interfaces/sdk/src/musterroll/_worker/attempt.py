@@ -1,24 +1,26 @@
 """One attempt: a handler at work under a lease, with its time limit and its end."""
 
 import asyncio
-import contextvars
-import inspect
 import logging
-import threading
-from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from musterroll._routes.work import AttemptRef
 from musterroll._worker import results
-from musterroll.models import Lease
+from musterroll._worker.handlers import Handlers
 from musterroll.task import Task
 
 log = logging.getLogger("musterroll")
 
-Handler = Callable[[Task], Any]
-# Takes a report's members; called at most once an attempt, on the loop.
-Report = Callable[[dict[str, Any]], None]
+
+class Desk(Protocol):
+    """Where attempts are handed out and handed in, on the loop."""
+
+    def report(self, attempt: "Attempt", members: dict[str, Any]) -> None:
+        """Take the report of an attempt; called at most once for each."""
+
+    def freed(self, attempt: "Attempt") -> None:
+        """The handler has ended; called once for each attempt that was begun."""
 
 
 class Verdict(Enum):
@@ -33,58 +35,29 @@ class Verdict(Enum):
 class Attempt:
     """Runs a handler and reports its end exactly once, or never when nobody wants it."""
 
-    def __init__(
-        self,
-        lease: Lease,
-        handler: Handler | None,
-        *,
-        report: Report,
-        tell: Callable[[float, str | None], None],
-    ) -> None:
-        self.ref = AttemptRef(lease.task_id, lease.attempt)
-        self.verdict: Verdict | None = None
-        self._handler = handler
-        self._report = report
-        self._loop = asyncio.get_running_loop()
-        self._task = Task(
-            kind=lease.kind,
-            input=lease.input,
-            id=lease.task_id,
-            attempt=lease.attempt,
-            labels=lease.labels,
-            lessons=lease.lessons,
-            timeout_seconds=lease.timeout_seconds,
-            collaboration_id=lease.collaboration_id,
-            _tell=tell,
-        )
-        self._work: asyncio.Future[Any] | None = None
+    __slots__ = ("_desk", "_limit", "_task", "_work", "ref", "verdict")
 
-    async def run(self) -> None:
-        """Return when the handler has ended: until then it keeps its slot, even if its report has
-        long been made."""
-        if self.verdict is not None:
-            return
-        if self._handler is None:
+    def __init__(self, task: Task, desk: Desk) -> None:
+        self.ref = AttemptRef(task.id, task.attempt)
+        self.verdict: Verdict | None = None
+        self._task = task
+        self._desk = desk
+        self._work: asyncio.Future[Any] | None = None
+        self._limit: asyncio.TimerHandle | None = None
+
+    def begin(self, handlers: Handlers) -> None:
+        """Start the handler. It keeps its slot until it has ended, even if its report has long
+        been made."""
+        self._work = handlers.start(self._task)
+        if self._work is None:
             kind = self._task.kind
             message = f"this worker has no handler for the kind {kind!r}"
             self._end(Verdict.DONE, results.failed("no_handler", message, retryable=True))
+            self._desk.freed(self)
             return
-        seconds = self._task.timeout_seconds
-        self._work = self._start(self._handler)
-        limit = self._loop.call_later(seconds, self.time_out)
-        try:
-            await asyncio.wait([self._work])
-        finally:
-            limit.cancel()
-            self._work.cancel()
-        if self._work.cancelled():
-            report = results.failed("cancelled_error", "the handler was cancelled", retryable=True)
-        elif error := self._work.exception():
-            report = results.raised(error)
-            self._log_failure(error)
-        else:
-            report = results.completed(self._work.result())
-        self._end(Verdict.DONE, report)
+        self._work.add_done_callback(self._on_end)
+        loop = self._work.get_loop()
+        self._limit = loop.call_later(self._task.timeout_seconds, self.time_out)
 
     def time_out(self) -> None:
         message = f"the handler took longer than {self._task.timeout_seconds:g} s"
@@ -108,13 +81,21 @@ class Attempt:
             return False
         self.verdict = verdict
         if report is not None:
-            self._report(report)
+            self._desk.report(self, report)
         return True
 
-    def _start(self, handler: Handler) -> asyncio.Future[Any]:
-        if is_async(handler):
-            return self._loop.create_task(handler(self._task), name=f"task {self.ref.task_id}")
-        return _in_thread(self._loop, handler, self._task)
+    def _on_end(self, work: asyncio.Future[Any]) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        if work.cancelled():
+            report = results.failed("cancelled_error", "the handler was cancelled", retryable=True)
+        elif error := work.exception():
+            report = results.raised(error)
+            self._log_failure(error)
+        else:
+            report = results.completed(work.result())
+        self._end(Verdict.DONE, report)
+        self._desk.freed(self)
 
     def _log_failure(self, error: BaseException) -> None:
         if self.verdict is None:
@@ -125,46 +106,3 @@ class Attempt:
                 self._task.attempt,
                 exc_info=error,
             )
-
-
-def is_async(handler: Handler) -> bool:
-    call = getattr(handler, "__call__", None)  # noqa: B004  an object with an async __call__
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
-
-
-def _in_thread(
-    loop: asyncio.AbstractEventLoop, handler: Handler, task: Task
-) -> asyncio.Future[Any]:
-    """Run a handler in a thread of its own.
-
-    Not in a pool: its threads are joined when the interpreter exits, so that one handler that
-    hangs would keep a stopped worker alive for ever.
-    """
-    future: asyncio.Future[Any] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result: Any = None
-        failure: BaseException | None = None
-        try:
-            result = context.run(handler, task)
-        except StopIteration as error:  # a future refuses to hold one
-            failure = RuntimeError(f"the handler raised {error!r}")
-            failure.__cause__ = error
-        except BaseException as error:  # noqa: BLE001  a user's handler: whatever it raises is its report
-            failure = error
-        try:
-            loop.call_soon_threadsafe(settle, result, failure)
-        except RuntimeError:
-            log.debug("task %s ended after its worker", task.id)
-
-    threading.Thread(target=work, name=f"task {task.id}", daemon=True).start()
-    return future

@@ -9,8 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,19 +23,23 @@ log = logging.getLogger("musterroll")
 PATIENCE_SECONDS = 0.05
 PROGRESS_SECONDS = 1.0
 MESSAGE_BYTES_MAX = 2_000
+# Results that the service has not taken yet. Beyond either there is no room for more work; the
+# largest batch may be done while another one is on its way.
+UNDELIVERED_MAX = 2_000
+UNDELIVERED_BYTES_MAX = 64 * 1024 * 1024
+LAST_TYPES = frozenset({"completed", "failed", "released"})
 
 Deliver = Callable[[list[bytes]], Awaitable[list[ReportOutcome]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     ref: AttemptRef
     type: str
     encoded: bytes
 
     @property
     def is_last(self) -> bool:
-        return self.type in {"completed", "failed", "released"}
+        return self.type in LAST_TYPES
 
 
 class Outbox:
@@ -54,6 +57,9 @@ class Outbox:
         self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._answered = asyncio.Event()
+        self._undelivered = 0
+        self._undelivered_bytes = 0
 
     @property
     def undelivered(self) -> list[AttemptRef]:
@@ -74,7 +80,10 @@ class Outbox:
 
     def ended(self, ref: AttemptRef, members: dict[str, Any]) -> None:
         self.forget(ref)
-        self._put(_report(ref, members))
+        report = _report(ref, members)
+        self._undelivered += 1
+        self._undelivered_bytes += len(report.encoded)
+        self._put(report)
         self._urgent.set()
 
     def forget(self, ref: AttemptRef) -> None:
@@ -91,7 +100,7 @@ class Outbox:
             await self._company()
             for batch in self._take():
                 await self._send(batch)
-                del self._in_flight[: len(batch)]
+                self._settle(batch)
             if not self._waiting and not self._progress:
                 self._idle.set()
 
@@ -100,6 +109,21 @@ class Outbox:
         self._urgent.set()
         self._changed.set()
         await self._idle.wait()
+
+    async def room(self) -> None:
+        """Return when there is room for the results of more work."""
+        while (
+            self._undelivered >= UNDELIVERED_MAX or self._undelivered_bytes >= UNDELIVERED_BYTES_MAX
+        ):
+            self._answered.clear()
+            await self._answered.wait()
+
+    def _settle(self, batch: list[Report]) -> None:
+        del self._in_flight[: len(batch)]
+        answered = [len(report.encoded) for report in batch if report.is_last]
+        self._undelivered -= len(answered)
+        self._undelivered_bytes -= sum(answered)
+        self._answered.set()
 
     def _put(self, report: Report) -> None:
         self._waiting.append(report)
@@ -115,7 +139,8 @@ class Outbox:
             self._changed.clear()
             waiter = self._urgent if self._waiting else self._changed
             try:
-                await asyncio.wait_for(waiter.wait(), None if seconds == math.inf else seconds)
+                async with asyncio.timeout(None if seconds == math.inf else seconds):
+                    await waiter.wait()
             except TimeoutError:
                 return
         self._urgent.clear()

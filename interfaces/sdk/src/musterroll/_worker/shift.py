@@ -3,19 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from musterroll import _retry
 from musterroll._request import Request
 from musterroll._routes import work
 from musterroll._routes.work import AttemptRef, Grant, ReportOutcome
-from musterroll._worker.attempt import Attempt, Handler
+from musterroll._worker.attempt import Attempt
+from musterroll._worker.handlers import Handler, Handlers
 from musterroll._worker.outbox import Outbox
 from musterroll._worker.vitals import Vitals, watch_loop
 from musterroll.client import AsyncClient
 from musterroll.errors import Unavailable
-from musterroll.models import Lease
+from musterroll.task import Task
 
 T = TypeVar("T")
 log = logging.getLogger("musterroll")
@@ -24,8 +26,8 @@ POLL_SECONDS = 25
 # An empty answer that came early (a draining agent's) must not turn the long poll into a storm.
 EMPTY_POLL_PAUSE_SECONDS = 1.0
 HEARTBEAT_SECONDS_FIRST = 5.0
-# Finished work that the service has not taken yet; beyond it no more is leased.
-UNDELIVERED_MAX = 1_000
+# Tasks that end one by one, a moment apart, are followed by one request for leases, not by many.
+GATHER_SECONDS = 0.002
 # As many as a heartbeat may name.
 NAMED_MAX = 1_000
 FLUSH_SECONDS = 5.0
@@ -48,9 +50,10 @@ class Shift:
         hurry: asyncio.Event,
     ) -> None:
         """`stop` ends the shift; `hurry` ends it without waiting for what runs."""
+        self._loop = asyncio.get_running_loop()
         self._client = client
         self._agent_id = agent_id
-        self._handlers = handlers
+        self._handlers = Handlers(handlers)
         self._slots = slots
         self._grace_seconds = grace_seconds
         self._stop = stop
@@ -58,7 +61,7 @@ class Shift:
         self._outbox = Outbox(self._deliver)
         self._vitals = Vitals()
         self._held: dict[AttemptRef, Attempt] = {}
-        self._running: dict[asyncio.Task[None], Attempt] = {}
+        self._running: set[Attempt] = set()
         self._slot_freed = asyncio.Event()
         self._heartbeat_seconds = HEARTBEAT_SECONDS_FIRST
         self._is_cut_off = False
@@ -80,10 +83,11 @@ class Shift:
             await _cancel(leasing)
             await _until(self._end(), *others)
         finally:
-            for attempt in self._running.values():
+            for attempt in list(self._running):
                 attempt.abandon()
             await _cancel(leasing, *others)
             await self._settle()
+            self._handlers.close()
 
     async def _end(self) -> None:
         if self._running and not self._hurry.is_set():
@@ -96,7 +100,7 @@ class Shift:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             await _cancel(hurried, everything)
-        for attempt in list(self._running.values()):
+        for attempt in list(self._running):
             log.info("task %s is given back", attempt.ref.task_id)
             attempt.release()
         seconds = FLUSH_SECONDS_HURRIED if self._hurry.is_set() else FLUSH_SECONDS
@@ -108,15 +112,15 @@ class Shift:
 
     async def _all_ended(self) -> None:
         while self._running:
-            await asyncio.wait(self._running)
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
 
     async def _settle(self) -> None:
         """Let cancelled handlers come to an end. Threads cannot be ended; they are left."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=ENDING_SECONDS)
-        for attempt in self._running.values():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_ended(), ENDING_SECONDS)
+        for attempt in self._running:
             log.warning("the handler of task %s has not stopped", attempt.ref.task_id)
-        await _cancel(*self._running)
 
     # Heartbeats
 
@@ -164,13 +168,8 @@ class Shift:
     async def _lease_for_ever(self) -> None:
         failures = 0
         while True:
-            if len(self._outbox.undelivered) >= UNDELIVERED_MAX:
-                await self._outbox.flush()
-            free = self._slots - len(self._running)
-            if free <= 0:
-                self._slot_freed.clear()
-                await self._slot_freed.wait()
-                continue
+            await self._outbox.room()
+            free = await self._free_slots()
             request = work.leases(self._agent_id, slots=free, wait_seconds=POLL_SECONDS)
             asked_at = time.monotonic()
             try:
@@ -185,52 +184,56 @@ class Shift:
             if not self._take(grant) and came_early:
                 await asyncio.sleep(EMPTY_POLL_PAUSE_SECONDS)
 
+    async def _free_slots(self) -> int:
+        """Wait until a slot is free; a worker that was busy waits a moment for more of them."""
+        if len(self._running) >= self._slots:
+            while len(self._running) >= self._slots:
+                self._slot_freed.clear()
+                await self._slot_freed.wait()
+            if self._slots - len(self._running) < self._slots // 4:
+                await asyncio.sleep(GATHER_SECONDS)
+        return self._slots - len(self._running)
+
     def _take(self, grant: Grant) -> bool:
         """Begin what was leased; whether the answer brought anything."""
-        for lease in grant.leases:
-            self._begin(lease)
+        for task in grant.tasks:
+            self._begin(task)
         was_new = self._abandon(grant.cancel, "cancelled")
         self._obey(grant.state)
-        return was_new or bool(grant.leases)
+        return was_new or bool(grant.tasks)
 
-    def _begin(self, lease: Lease) -> None:
-        ref = AttemptRef(lease.task_id, lease.attempt)
-        if ref in self._held:
+    def _begin(self, task: Task) -> None:
+        attempt = Attempt(task, self)
+        if attempt.ref in self._held:
             return
+        task._tell = self._tell
+        self._held[attempt.ref] = attempt
+        self._running.add(attempt)
+        self._outbox.started(attempt.ref)
+        attempt.begin(self._handlers)
 
-        def report(members: dict[str, Any]) -> None:
-            self._held.pop(ref, None)
-            self._outbox.ended(ref, members)
+    # What attempts tell
 
-        attempt = Attempt(
-            lease, self._handlers.get(lease.kind), report=report, tell=self._teller(ref)
-        )
-        self._held[ref] = attempt
-        self._outbox.started(ref)
-        running = _spawn(attempt.run(), f"attempt {ref.task_id}")
-        self._running[running] = attempt
-        running.add_done_callback(self._free)
+    def report(self, attempt: Attempt, members: dict[str, Any]) -> None:
+        self._held.pop(attempt.ref, None)
+        self._outbox.ended(attempt.ref, members)
 
-    def _teller(self, ref: AttemptRef) -> Callable[[float, str | None], None]:
-        """Progress from a handler, which may be in a thread that outlives this loop."""
-        loop = asyncio.get_running_loop()
-
-        def note(fraction: float, message: str | None) -> None:
-            if ref in self._held:
-                self._outbox.progress(ref, fraction, message)
-
-        def tell(fraction: float, message: str | None) -> None:
-            try:
-                loop.call_soon_threadsafe(note, fraction, message)
-            except RuntimeError:
-                log.debug("task %s goes on after its worker", ref.task_id)
-
-        return tell
-
-    def _free(self, running: asyncio.Task[None]) -> None:
-        attempt = self._running.pop(running)
+    def freed(self, attempt: Attempt) -> None:
+        self._running.discard(attempt)
         self._held.pop(attempt.ref, None)
         self._slot_freed.set()
+
+    def _tell(self, task: Task, fraction: float, message: str | None) -> None:
+        """Take progress from a handler, which may be in a thread that outlives this loop."""
+        ref = AttemptRef(task.id, task.attempt)
+        try:
+            self._loop.call_soon_threadsafe(self._note_progress, ref, fraction, message)
+        except RuntimeError:
+            log.debug("task %s goes on after its worker", ref.task_id)
+
+    def _note_progress(self, ref: AttemptRef, fraction: float, message: str | None) -> None:
+        if ref in self._held:
+            self._outbox.progress(ref, fraction, message)
 
     # Reports
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 import orjson
 
-from musterroll._transport import options
+from musterroll._transport.awaiting import session_for, silent_at_most
 from musterroll._worker.results import RESULT_BYTES_MAX
 from musterroll.task import Task, TaskFailed
 
@@ -41,14 +41,19 @@ def parsed_output(output: bytes) -> Any:
         raise TaskFailed("invalid_output", f"the output is not JSON ({error}): {start}") from error
 
 
-async def bounded_body(response: httpx.Response, limit: int = RESULT_BYTES_MAX) -> bytes:
+async def bounded_body(response: aiohttp.ClientResponse, limit: int = RESULT_BYTES_MAX) -> bytes:
     """Read a body of at most `limit` bytes. Raises TaskFailed with `output_too_large`."""
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > limit:
             raise TaskFailed("output_too_large", f"the answer has more than {limit} bytes")
     return bytes(body)
+
+
+def is_success(response: aiohttp.ClientResponse) -> bool:
+    """Whether it is a 2xx: a redirect, which is not followed, is none."""
+    return 200 <= response.status < 300
 
 
 def is_worth_a_retry(status: int) -> bool:
@@ -64,12 +69,12 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def client_for(url: str, task: Task) -> httpx.AsyncClient:
-    """A client for one request, which may take as long as the task."""
-    timeout = httpx.Timeout(task.timeout_seconds, connect=CONNECT_SECONDS)
-    return httpx.AsyncClient(timeout=timeout, **options(url))
+def session_with(url: str, task: Task) -> aiohttp.ClientSession:
+    """For requests to one url, whose answers may take as long as the task."""
+    patience = silent_at_most(task.timeout_seconds, connect_seconds=CONNECT_SECONDS)
+    return session_for(url, timeout=patience)
 
 
-def unreachable(url: str, error: httpx.HTTPError) -> TaskFailed:
+def unreachable(url: str, error: Exception) -> TaskFailed:
     reason = str(error) or type(error).__name__
     return TaskFailed("unreachable", f"no answer from {url}: {reason}", retryable=True)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 
 from musterroll import _retry
@@ -12,11 +12,12 @@ from musterroll._worker.results import RESULT_BYTES_MAX
 from musterroll.task import Task, TaskFailed
 from musterroll.workers._common import (
     bounded_body,
-    client_for,
+    is_success,
     is_worth_a_retry,
+    session_with,
     unreachable,
 )
-from musterroll.workers._sse import data_of
+from musterroll.workers._sse import data_of, lines_of
 
 TRIES_MAX = 5
 # Room for the result's other members.
@@ -95,11 +96,11 @@ class Completion:
 async def complete(endpoint: Endpoint, body: dict[str, Any], task: Task) -> Completion:
     """Ask until there is an answer, it is refused for good, or the tries are used up; the task's
     time limit ends it in any case. Raises TaskFailed."""
-    async with client_for(endpoint.base_url, task) as client:
+    async with session_with(endpoint.base_url, task) as session:
         attempt = 1
         while True:
             try:
-                return await _ask(client, endpoint, body, task)
+                return await _ask(session, endpoint, body, task)
             except Busy as busy:
                 if attempt == TRIES_MAX:
                     raise busy.failure from None
@@ -109,25 +110,30 @@ async def complete(endpoint: Endpoint, body: dict[str, Any], task: Task) -> Comp
 
 
 async def _ask(
-    client: httpx.AsyncClient, endpoint: Endpoint, body: dict[str, Any], task: Task
+    session: aiohttp.ClientSession, endpoint: Endpoint, body: dict[str, Any], task: Task
 ) -> Completion:
     url = f"{endpoint.base_url}/chat/completions"
     try:
-        async with client.stream("POST", url, json=body, headers=endpoint.headers()) as response:
-            if not response.is_success:
+        async with session.post(
+            url,
+            data=orjson.dumps(body),
+            headers={"Content-Type": "application/json", **endpoint.headers()},
+            allow_redirects=False,
+        ) as response:
+            if not is_success(response):
                 raise await _refusal(endpoint, response)
             if "text/event-stream" not in response.headers.get("content-type", ""):
                 return _whole(await bounded_body(response, 2 * RESULT_BYTES_MAX))
             return await _streamed(response, task)
-    except httpx.ConnectError as error:
+    except aiohttp.ClientConnectorError as error:
         raise Busy(unreachable(url, error), None) from error
-    except httpx.HTTPError as error:
+    except (aiohttp.ClientError, TimeoutError) as error:
         raise unreachable(url, error) from error
 
 
-async def _streamed(response: httpx.Response, task: Task) -> Completion:
+async def _streamed(response: aiohttp.ClientResponse, task: Task) -> Completion:
     completion = Completion()
-    async for data in data_of(response.aiter_lines()):
+    async for data in data_of(lines_of(response.content.iter_any())):
         if data == "[DONE]":
             break
         completion.add(_parsed(data))
@@ -152,11 +158,11 @@ def _parsed(data: str | bytes) -> Any:
         raise TaskFailed("stream_broken", f"not JSON: {error}", retryable=True) from error
 
 
-async def _refusal(endpoint: Endpoint, response: httpx.Response) -> Exception:
+async def _refusal(endpoint: Endpoint, response: aiohttp.ClientResponse) -> Exception:
     said = (await bounded_body(response))[:1000].decode("utf-8", "replace")
     failure = TaskFailed(
         "http_status",
-        endpoint.hide_key(f"the model's endpoint answered {response.status_code}: {said}"),
-        retryable=is_worth_a_retry(response.status_code),
+        endpoint.hide_key(f"the model's endpoint answered {response.status}: {said}"),
+        retryable=is_worth_a_retry(response.status),
     )
     return Busy(failure, response.headers.get("retry-after")) if failure.retryable else failure

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-import httpx
+import aiohttp
 import orjson
 
 from musterroll.task import Task, TaskFailed
@@ -12,9 +12,10 @@ from musterroll.workers._common import (
     WorkerOptions,
     bounded_body,
     checked_url,
-    client_for,
+    is_success,
     is_worth_a_retry,
     parsed_output,
+    session_with,
     unreachable,
 )
 
@@ -43,13 +44,13 @@ def http_worker(
 
     async def post(task: Task) -> Any:
         sent = {"Accept": "application/json", **(headers or {}), "Content-Type": "application/json"}
-        async with client_for(endpoint, task) as client:
+        async with session_with(endpoint, task) as session:
             try:
-                async with client.stream(
-                    "POST", endpoint, content=_body(task), headers=sent
+                async with session.post(
+                    endpoint, data=_body(task), headers=sent, allow_redirects=False
                 ) as response:
                     return _result(response, await bounded_body(response))
-            except httpx.HTTPError as error:
+            except (aiohttp.ClientError, TimeoutError) as error:
                 raise unreachable(endpoint, error) from error
 
     worker.task(kind)(post)
@@ -70,12 +71,12 @@ def _body(task: Task) -> bytes:
     )
 
 
-def _result(response: httpx.Response, body: bytes) -> Any:
-    if response.is_success:
+def _result(response: aiohttp.ClientResponse, body: bytes) -> Any:
+    if is_success(response):
         return parsed_output(body)
     shown = body[:SHOWN_CHARACTERS].decode("utf-8", "replace")
     raise TaskFailed(
         "http_status",
-        f"the webhook answered {response.status_code}: {shown}",
-        retryable=is_worth_a_retry(response.status_code),
+        f"the webhook answered {response.status}: {shown}",
+        retryable=is_worth_a_retry(response.status),
     )

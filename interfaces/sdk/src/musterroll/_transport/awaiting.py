@@ -1,0 +1,92 @@
+"""An event loop waits with aiohttp."""
+
+import asyncio
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from musterroll._conversation import Conversation, Reply, Result, Send, Sleep
+from musterroll._transport import (
+    CONNECT_SECONDS_MAX,
+    CONNECTIONS_MAX,
+    USER_AGENT,
+    not_sent,
+    proxy_for,
+    silence,
+    target_of,
+    tls,
+)
+
+T = TypeVar("T")
+
+
+class AwaitingTransport:
+    """Connections to one service, on the event loop that made them."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        """`timeout_seconds` is how long a reply may stay silent, beyond what was asked for.
+        Raises Invalid for a proxy that cannot be used."""
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+        self._session = session_for(url, self._silent_at_most(0.0))
+
+    async def converse(self, conversation: Conversation[T]) -> T:
+        """Do what the conversation asks for until it returns. Raises what it raises."""
+        result: Result = None
+        try:
+            while True:
+                step = conversation.send(result)
+                if isinstance(step, Sleep):
+                    await asyncio.sleep(step.seconds)
+                    result = None
+                else:
+                    result = await self._result(step)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+        finally:
+            conversation.close()
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def _result(self, send: Send) -> Result:
+        request = send.request
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._url + target_of(request), encoded=True),
+                data=request.content,
+                headers={"Accept-Encoding": "identity", **request.headers, **send.headers},
+                timeout=self._silent_at_most(request.wait_seconds),
+                allow_redirects=False,
+            ) as response:
+                return Reply(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # First, as some of aiohttp's errors are ValueErrors too.
+            return silence(error)
+        except ValueError as error:
+            raise not_sent(error) from error
+
+    def _silent_at_most(self, wait_seconds: float) -> aiohttp.ClientTimeout:
+        connect_seconds = min(self._timeout_seconds, CONNECT_SECONDS_MAX)
+        return silent_at_most(self._timeout_seconds + wait_seconds, connect_seconds=connect_seconds)
+
+
+def session_for(url: str, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """A session for requests to one url. Raises Invalid for a proxy that cannot be used."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=CONNECTIONS_MAX, ssl=tls() if url.startswith("https:") else True
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT},
+        proxy=proxy_for(url),
+        timeout=timeout,
+    )
+
+
+def silent_at_most(seconds: float, *, connect_seconds: float) -> aiohttp.ClientTimeout:
+    """How long to wait: for a connection, and for each piece of an answer."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=seconds)
