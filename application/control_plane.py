@@ -1,46 +1,62 @@
 """The write model at work: aggregates loaded, decided upon, and what they record collected."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from eventsourcing.domain import AggregateEvent
+
 from application.commands import Command, Origin
-from application.ports import Append, EventLog
-from domain.aggregate import Aggregate
-from domain.errors import (
-    AggregateNotFound,
-    ControlPlaneError,
-    DatabaseUnavailable,
-    VersionMismatch,
-)
+from application.ports import Entry, EventLog, Record, UnreadableEvent
+from domain.aggregate import Aggregate, topic_of
+from domain.errors import AggregateNotFound, ConcurrentChange, ControlPlaneError, VersionMismatch
 
 CACHED_AGGREGATES_MAX = 10_000
 """Each some kilobytes at most: labels and requirements are bounded, inputs are not remembered."""
-SNAPSHOT_EVERY = 100
-"""Events between two snapshots of an aggregate; loading then reads at most that many."""
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
 Handler = Callable[[Any, "Work"], Aggregate]
 
 
 class AggregateCache:
-    """The aggregates that were used last, as of their newest event. For one thread."""
+    """The aggregates that were used last, as of their newest event. For one event loop."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._aggregates: OrderedDict[UUID, Aggregate] = OrderedDict()
+        self._unreadable: dict[UUID, UnreadableEvent] = {}
+
+    async def load(self, aggregate_ids: Iterable[UUID]) -> None:
+        """See to it that `get` knows these. Raises DatabaseUnavailable."""
+        missing = []
+        for aggregate_id in aggregate_ids:
+            if aggregate_id in self._aggregates:
+                self._aggregates.move_to_end(aggregate_id)
+            else:
+                missing.append(aggregate_id)
+        self._unreadable.clear()
+        if missing:
+            found = await asyncio.to_thread(self._log.load_many, missing)
+            for aggregate_id, aggregate in found.items():
+                if isinstance(aggregate, UnreadableEvent):
+                    self._unreadable[aggregate_id] = aggregate
+                else:
+                    self.put(aggregate)
 
     def get(self, aggregate_id: UUID) -> Aggregate | None:
-        """From memory, else from the log. Raises DatabaseUnavailable."""
+        """One that was loaded, None when there is none. Raises UnreadableEvent."""
+        if aggregate_id in self._unreadable:
+            raise self._unreadable[aggregate_id]
+        return self._aggregates.get(aggregate_id)
+
+    def version(self, aggregate_id: UUID) -> int | None:
+        """The version of one that was loaded, None when there is none."""
         aggregate = self._aggregates.get(aggregate_id)
-        if aggregate is None:
-            aggregate = self._log.load(aggregate_id)
-        if aggregate is not None:
-            self.put(aggregate)
-        return aggregate
+        return aggregate.version if aggregate else None
 
     def put(self, aggregate: Aggregate) -> None:
         """Keep it as the most recently used."""
@@ -49,42 +65,34 @@ class AggregateCache:
         if len(self._aggregates) > CACHED_AGGREGATES_MAX:
             self._aggregates.popitem(last=False)
 
-    def evict(self, aggregate_id: UUID) -> None:
-        """Forget it: what it holds was not committed."""
-        self._aggregates.pop(aggregate_id, None)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._aggregates.clear()
+    def evict(self, aggregate_ids: Iterable[UUID]) -> None:
+        """Forget these: what they hold was not committed."""
+        for aggregate_id in aggregate_ids:
+            self._aggregates.pop(aggregate_id, None)
 
 
 class Work:
-    """What one command does: the aggregates it loads and adds, and what comes of them."""
+    """What one command does: the aggregates it looks for and adds, and what comes of them."""
 
     def __init__(self, cache: AggregateCache, origin: Origin, now: datetime) -> None:
         self.now = now
         self.refusal: ControlPlaneError | None = None
         self.grant: Any = None
+        self.touched: dict[UUID, Aggregate] = {}
         self._cache = cache
         self._origin = origin
-        self._touched: dict[UUID, Aggregate] = {}
-
-    @property
-    def touched(self) -> list[UUID]:
-        """The ids of the aggregates that may hold something uncommitted."""
-        return list(self._touched)
 
     @property
     def clean(self) -> bool:
         """Whether nothing was recorded by this command."""
-        return not any(aggregate.pending_events for aggregate in self._touched.values())
+        return not any(aggregate.pending_events for aggregate in self.touched.values())
 
     def find(self, kind: type[AggregateT], aggregate_id: UUID) -> AggregateT | None:
         """The aggregate, None when there is none of this kind and id in the command's tenant."""
         aggregate = self._cache.get(aggregate_id)
         if not isinstance(aggregate, kind) or aggregate.tenant != self._origin.tenant:
             return None
-        self._touched[aggregate_id] = aggregate
+        self.touched[aggregate_id] = aggregate
         return aggregate
 
     def load(self, kind: type[AggregateT], aggregate_id: UUID) -> AggregateT:
@@ -101,26 +109,33 @@ class Work:
         return aggregate
 
     def add(self, aggregate: AggregateT) -> AggregateT:
-        """Take a new aggregate in."""
-        self._touched[aggregate.id] = aggregate
+        """Take a new aggregate in. Raises ConcurrentChange when its id is taken."""
+        if self._cache.get(aggregate.id) is not None:
+            raise ConcurrentChange(f"There is something under the id {aggregate.id} already.")
+        self.touched[aggregate.id] = aggregate
         self._cache.put(aggregate)
         return aggregate
 
-    def collect(self, subject: Aggregate) -> Append:
-        """Everything that was recorded, as one append."""
-        events = [event for held in self._touched.values() for event in held.take_events()]
-        return Append(
-            origin=self._origin,
-            correlation_id=subject.correlation_id,
-            aggregate_id=subject.id,
-            version=subject.version,
-            refusal=self.refusal,
-            events=events,
-        )
+
+@dataclass(slots=True, kw_only=True)
+class Decided:
+    """What a command adds to the log, and what to answer once that is committed.
+
+    `place` is that of its last event in the append, counted from 1, or of the last one before it
+    when it added none.
+    """
+
+    entries: list[Entry]
+    aggregate_id: UUID
+    version: int
+    refusal: ControlPlaneError | None
+    grant: Any
+    touched: dict[UUID, Aggregate]
+    place: int = 0
 
 
 class HalfDecided(Exception):
-    """A command was refused after it had recorded something: its aggregates were dropped."""
+    """A command went wrong after it had recorded something: its aggregates were dropped."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -138,34 +153,59 @@ class ControlPlane:
         self._clock = clock
         self._handlers = handlers
 
-    def decide(self, command: Command) -> tuple[Append, Work]:
-        """Load, decide, record in memory. A command that is refused leaves nothing behind.
+    def decide(self, command: Command) -> Decided:
+        """Decide upon what was loaded, and record in memory. A command that is refused leaves
+        nothing behind.
 
         Raises what its handler raises; HalfDecided instead, when it had recorded something before.
         """
         work = Work(self.cache, command.origin, self._clock())
         try:
             subject = self._handlers[type(command)](command, work)
+            return self._collect(command.origin, work, subject)
         except Exception as error:
-            if not work.clean:
-                self.forget(work)
-                raise HalfDecided(error) from error
-            raise
-        return work.collect(subject), work
+            if work.clean and not isinstance(error, NotEncodable):
+                raise
+            self.cache.evict(work.touched)
+            raise HalfDecided(error.cause if isinstance(error, NotEncodable) else error) from error
 
-    def forget(self, work: Work) -> None:
-        """Drop the aggregates of a command whose events were not committed."""
-        for aggregate_id in work.touched:
-            self.cache.evict(aggregate_id)
+    def _collect(self, origin: Origin, work: Work, subject: Aggregate) -> Decided:
+        correlation_id = subject.correlation_id
+        entries = []
+        for aggregate in work.touched.values():
+            for event in aggregate.take_events():
+                record = Record(
+                    aggregate_id=event.originator_id,
+                    version=event.originator_version,
+                    topic=topic_of(event),
+                    state=self._encode(event),
+                    tenant=origin.tenant,
+                    actor=origin.actor,
+                    command_id=origin.command_id,
+                    correlation_id=correlation_id,
+                    causation_id=origin.causation_id,
+                    traceparent=origin.traceparent,
+                )
+                entries.append((record, event))
+        return Decided(
+            entries=entries,
+            aggregate_id=subject.id,
+            version=subject.version,
+            refusal=work.refusal,
+            grant=work.grant,
+            touched=work.touched,
+        )
 
-    def keep_snapshots(self, work: Work, append: Append) -> None:
-        """After a commit: store the aggregates that have come a long way since the last one.
+    def _encode(self, event: AggregateEvent) -> bytes:
+        try:
+            return self.log.encode(event)
+        except TypeError as error:
+            raise NotEncodable(error) from error
 
-        A database that is away now must not spoil the answer to what is committed.
-        """
-        due = {e.originator_id for e in append.events if e.originator_version % SNAPSHOT_EVERY == 0}
-        with suppress(DatabaseUnavailable):
-            for aggregate_id in due:
-                aggregate = self.cache.get(aggregate_id)
-                if aggregate is not None:
-                    self.log.keep_snapshot(aggregate)
+
+class NotEncodable(Exception):
+    """An event holds what JSON cannot say."""
+
+    def __init__(self, cause: TypeError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from eventsourcing.domain import AggregateEvent
 
-from application.ports import EventLog, Record
+from application.feed import Feed
+from application.ports import Page
 from application.watermarks import LOG, Watermarks
 from domain.errors import DatabaseUnavailable
 
@@ -17,7 +17,6 @@ AWAY_PAUSE_SECONDS = 0.2
 FOLLOWED = "followed"
 """The watermark of what was handed over in this process."""
 
-Page = list[tuple[Record, AggregateEvent]]
 log = structlog.get_logger("follower")
 
 
@@ -26,14 +25,14 @@ class LogFollower:
 
     def __init__(
         self,
-        event_log: EventLog,
+        feed: Feed,
         watermarks: Watermarks,
         handle: Callable[[Page], Awaitable[None]],
         *,
         after: int,
     ) -> None:
         self.position = after
-        self._log = event_log
+        self._feed = feed
         self._watermarks = watermarks
         self._handle = handle
 
@@ -41,19 +40,26 @@ class LogFollower:
         """Hand over everything that stands in the log. Raises DatabaseUnavailable,
         UnreadableEvent."""
         while page := await asyncio.to_thread(self._read):
-            await self._handle(page)
-            self.position = page[-1][0].position
-            self._watermarks.advance(FOLLOWED, self.position)
+            await self._hand_over(page)
 
     async def follow(self) -> None:
         """Go on for ever, through outages of the database. Raises UnreadableEvent."""
         while True:
             try:
                 await self._watermarks.reached(LOG, self.position + 1, timeout_seconds=WAIT_SECONDS)
-                await self.catch_up()
+                while self.position < self._watermarks.position(LOG):
+                    page = self._feed.recent(after=self.position, limit=PAGE_EVENTS)
+                    page = page or await asyncio.to_thread(self._read)
+                    if not page:
+                        break
+                    await self._hand_over(page)
             except DatabaseUnavailable:
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
+    async def _hand_over(self, page: Page) -> None:
+        await self._handle(page)
+        self.position = page[-1][0].position
+        self._watermarks.advance(FOLLOWED, self.position)
+
     def _read(self) -> Page:
-        records = self._log.read(after=self.position, limit=PAGE_EVENTS)
-        return [(record, self._log.decode(record)) for record in records]
+        return self._feed.read(after=self.position, limit=PAGE_EVENTS)

@@ -40,13 +40,13 @@ class Health:
         except DatabaseUnavailable:
             return {"ready": False, "checks": {"database": {"ok": False}}}
         models = {
-            thread.name: {
-                "ok": thread.stopped_before is None and lag <= LAG_EVENTS_MAX,
+            model.name: {
+                "ok": model.stopped_before is None and lag <= LAG_EVENTS_MAX,
                 "lag_events": lag,
-                "stopped_before": thread.stopped_before,
+                "stopped_before": model.stopped_before,
             }
-            for thread in self._leader.upkeep.threads
-            for lag in [self._lag(thread.name, head)]
+            for model in self._leader.upkeep.followed
+            for lag in [self._lag(model.name, head)]
         }
         leading = self._leader.leading
         ready = leading and all(model["ok"] for model in models.values())

@@ -3,15 +3,16 @@
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
 
-from application.commands import Origin
+from application.commands import RequestKey
 from domain.aggregate import Aggregate
-from domain.errors import ControlPlaneError
+
+NOT_RECORDED = datetime(1, 1, 1, tzinfo=UTC)
 
 RowT = TypeVar("RowT")
 KeyT = TypeVar("KeyT")
@@ -33,35 +34,22 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
-    """What one command adds to the log: its events in order (perhaps none) and its outcome."""
+class StoredAggregate:
+    """A snapshot: the state of an aggregate at a version, as JSON. Derived, never trusted."""
 
-    origin: Origin
-    correlation_id: UUID
     aggregate_id: UUID
     version: int
-    refusal: ControlPlaneError | None
-    events: Sequence[AggregateEvent]
+    topic: str
+    state: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The stored answer of a command that was committed; the refusal's code and message when it
-    had one."""
-
-    fingerprint: bytes | None
-    aggregate_id: UUID
-    version: int
-    position: int
-    refusal_code: str | None
-    refusal_message: str | None
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Record:
-    """An event as it stands in the log. `state` is its own fields as JSON."""
+    """An event as it stands in the log. `state` is its own fields as JSON.
 
-    position: int
+    On its way into the log it has no `position` and no `recorded_at` yet; the append fills them in.
+    """
+
     aggregate_id: UUID
     version: int
     topic: str
@@ -72,15 +60,47 @@ class Record:
     correlation_id: UUID
     causation_id: str | None
     traceparent: str | None
-    recorded_at: datetime
+    position: int = 0
+    recorded_at: datetime = NOT_RECORDED
 
 
-class VersionConflict(Exception):
-    """Somebody else wrote to one of the aggregates of an append; nothing of it was written."""
+Entry = tuple[Record, AggregateEvent]
+"""A record and the event that it holds."""
+Page = Sequence[Entry]
 
 
-class CommandRepeated(Exception):
-    """One of the commands of an append is in the log already; nothing of the append was written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRequest:
+    """A request that somebody may repeat, and what it was answered.
+
+    What `answer` says of positions counts from `base`, which the log knows only when it has
+    written: the position before the first event of the append.
+    """
+
+    key: RequestKey
+    answer: bytes
+    base: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """An append that is durable: the log stood at `head` before, and its events follow on `base`.
+
+    `head` is None when that is not known any more. Positions may have gaps, so `base` may be above
+    `head`; nothing stands between them.
+    """
+
+    head: int | None
+    base: int
+
+
+class AppendRefused(Exception):
+    """Nothing was written: others wrote to these aggregates before, or kept these requests."""
+
+    def __init__(self, aggregate_ids: Collection[UUID], requests: Collection[KeptRequest]) -> None:
+        super().__init__(f"{len(aggregate_ids)} aggregates, {len(requests)} requests")
+        self.aggregate_ids = aggregate_ids
+        self.requests = requests
 
 
 class EventLog(Protocol):
@@ -89,23 +109,46 @@ class EventLog(Protocol):
     def store(self) -> Store:
         """Which log this is."""
 
-    def append(self, batch: Sequence[Append]) -> list[int]:
-        """Write all or nothing, durably; the position each command's outcome stands at, in order.
+    async def append(self, records: Sequence[Record], requests: Sequence[KeptRequest]) -> Written:
+        """Write all or nothing, durably, in this order, and fill in what the records lack.
 
-        Raises VersionConflict, CommandRepeated, and DatabaseUnavailable, which leaves open whether
-        it was written: a COMMIT may have got through. `outcomes` tells.
+        Raises AppendRefused, and DatabaseUnavailable, which leaves open whether it was written: a
+        COMMIT may have got through. `find_append` tells.
         """
 
-    def outcomes(self, command_ids: Collection[UUID]) -> dict[UUID, Outcome]:
-        """Those of the commands that are in the log. Waits for appends under way, so that the
-        answer is final for any whose connection is gone. Raises DatabaseUnavailable."""
+    async def find_append(
+        self, records: Sequence[Record], requests: Sequence[KeptRequest]
+    ) -> Written | None:
+        """What became of an append whose answer was lost, final; None when it came to nothing.
+
+        Fills in the records as `append` does. Raises DatabaseUnavailable.
+        """
+
+    async def kept_requests(self, keys: Collection[UUID]) -> dict[UUID, KeptRequest]:
+        """Those of the requests that were answered before. Raises DatabaseUnavailable."""
+
+    async def taken(self, versions: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        """The aggregates of which the log holds an event of that version. Raises
+        DatabaseUnavailable."""
 
     def load(self, aggregate_id: UUID) -> Aggregate | None:
         """The aggregate as of now, from its newest snapshot and what follows. Raises
+        DatabaseUnavailable, UnreadableEvent."""
+
+    def load_many(
+        self, aggregate_ids: Collection[UUID]
+    ) -> "dict[UUID, Aggregate | UnreadableEvent]":
+        """Those that there are; what cannot be read keeps nobody from the others.
+
+        Raises DatabaseUnavailable.
+        """
+
+    def keep_snapshots(self, aggregates: Sequence[StoredAggregate]) -> None:
+        """Store what was taken of aggregates, to load them faster. May be lost. Raises
         DatabaseUnavailable."""
 
-    def keep_snapshot(self, aggregate: Aggregate) -> None:
-        """Store its present state, to load it faster. May be lost. Raises DatabaseUnavailable."""
+    def take_snapshot(self, aggregate: Aggregate) -> StoredAggregate:
+        """What an aggregate remembers, as it will be stored."""
 
     def read(self, *, after: int, limit: int) -> list[Record]:
         """Up to `limit` records after a position, in order, fewer when they are large.
@@ -116,6 +159,9 @@ class EventLog(Protocol):
     def head(self) -> int:
         """The newest position, 0 when the log is empty. Raises DatabaseUnavailable."""
 
+    def encode(self, event: AggregateEvent) -> bytes:
+        """The event's own fields as JSON. Raises TypeError for what JSON cannot say."""
+
     def decode(self, record: Record) -> AggregateEvent:
         """The event, in its newest shape. Raises UnreadableEvent for a topic or state that is not
         ours."""
@@ -123,6 +169,9 @@ class EventLog(Protocol):
 
 class UnreadableEvent(Exception):
     """A record that this code cannot read: unknown topic, or a state of another shape."""
+
+    position: int | None = None
+    """Where it stands, when it was met in reading the log."""
 
 
 class CheckpointMoved(Exception):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from application.bells import Bells
@@ -68,11 +68,33 @@ class AgentStatus:
         return "offline" if self.last_heard_at else "registered"
 
 
+@dataclass(slots=True)
+class TaskState:
+    """What changes of a task, as on its card."""
+
+    task_id: UUID
+    tenant: str
+    requires: list[str]
+    version: int
+    position: int
+    status: str
+    attempt: int
+    failures: int
+    progress: float
+    result: Any
+    error_code: str | None
+    error_message: str | None
+    agent_id: UUID | None
+
+
+CardT = TypeVar("CardT", TaskCard, TaskState)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskStanding:
+class TaskStanding(Generic[CardT]):
     """A card and the reason why the task does not run, when it does not (see WAITING_REASONS)."""
 
-    card: TaskCard
+    card: CardT
     waiting_reason: str | None
 
 
@@ -93,6 +115,9 @@ class ReadModels(Protocol):
     async def task(self, tenant: str, task_id: UUID) -> TaskCard | None:
         """One card, whole."""
 
+    async def task_state(self, tenant: str, task_id: UUID) -> TaskState | None:
+        """What changes of one. Many at the same moment cost little more than one."""
+
     async def tasks(
         self, tenant: str, wanted: TaskFilter, *, before: UUID | None, limit: int
     ) -> Sequence[TaskCard]:
@@ -109,6 +134,9 @@ class ReadModels(Protocol):
     ) -> Sequence[AgentStatus]:
         """Agents by name, those with a name above `after`; all of them without a limit."""
 
+    async def roster(self, tenant: str) -> Sequence[RosterLine]:
+        """Every agent, as the log knows it."""
+
     async def activity(self, tenant: str, *, before: int | None, limit: int) -> Sequence[Activity]:
         """What happened, newest first, before a position."""
 
@@ -123,6 +151,7 @@ class ReadModels(Protocol):
 
 
 READ_MODEL_WAIT_SECONDS = 5.0
+ROSTERS_MAX = 1_000
 
 FoundT = TypeVar("FoundT")
 
@@ -142,8 +171,11 @@ class Queries:
         self._bells = bells
         self._watermarks = watermarks
         self._epoch = epoch
+        self._rosters: dict[str, _Roster] = {}
 
-    async def task(self, tenant: str, task_id: UUID, *, seen: Cursor | None) -> TaskStanding:
+    async def task(
+        self, tenant: str, task_id: UUID, *, seen: Cursor | None
+    ) -> TaskStanding[TaskCard]:
         """One task. Raises AggregateNotFound too."""
         await self._reach("task_board", seen)
         card = await self._find("task_board", lambda: self._models.task(tenant, task_id))
@@ -151,10 +183,21 @@ class Queries:
             raise AggregateNotFound("task", task_id)
         return (await self._standings(tenant, [card]))[0]
 
+    async def task_state(
+        self, tenant: str, task_id: UUID, *, seen: Cursor | None
+    ) -> TaskStanding[TaskState]:
+        """What changes of one task. Raises AggregateNotFound too."""
+        await self._reach("task_board", seen)
+        state = await self._find("task_board", lambda: self._models.task_state(tenant, task_id))
+        if state is None:
+            raise AggregateNotFound("task", task_id)
+        return (await self._standings(tenant, [state]))[0]
+
     async def task_after(
         self, tenant: str, task_id: UUID, *, version: int, wait_seconds: float, seen: Cursor | None
-    ) -> TaskStanding:
-        """One task as soon as its version passes `version`, or as it stands when the wait is over.
+    ) -> TaskStanding[TaskState]:
+        """What changes of one task as soon as its version passes `version`, or as it stands when
+        the wait is over.
 
         A task that has ended is answered at once. Raises AggregateNotFound too.
         """
@@ -163,7 +206,7 @@ class Queries:
         while True:
             # Before the look, so that what is folded during it is not waited for in vain.
             with self._bells.listening(task_id) as rung:
-                standing = await self.task(tenant, task_id, seen=seen)
+                standing = await self.task_state(tenant, task_id, seen=seen)
                 remaining = deadline - loop.time()
                 ended = standing.card.status in FINAL
                 if standing.card.version > version or ended or remaining <= 0:
@@ -178,7 +221,7 @@ class Queries:
         before: UUID | None,
         limit: int,
         seen: Cursor | None,
-    ) -> Sequence[TaskStanding]:
+    ) -> Sequence[TaskStanding[TaskCard]]:
         """Tasks, newest first, without input and result."""
         await self._reach("task_board", seen)
         cards = await self._models.tasks(tenant, wanted, before=before, limit=limit)
@@ -279,15 +322,39 @@ class Queries:
             name, wanted = model.replace("_", " "), Cursor(self._epoch, position)
             raise ReadModelBehind(f"The {name} has not reached {wanted} yet.")
 
-    async def _standings(self, tenant: str, cards: Sequence[TaskCard]) -> list[TaskStanding]:
+    async def _standings(self, tenant: str, cards: Sequence[CardT]) -> list[TaskStanding[CardT]]:
         queued = any(card.status == TaskStatus.QUEUED for card in cards)
-        agents = await self._models.agents(tenant, after=None, limit=None) if queued else ()
+        agents = await self._roster(tenant) if queued else ()
         return [
             TaskStanding(card=card, waiting_reason=waiting_reason(card, agents)) for card in cards
         ]
 
+    async def _roster(self, tenant: str) -> Sequence[RosterLine]:
+        """As it is now, unless it was asked for since it last changed.
 
-def waiting_reason(card: TaskCard, agents: Sequence[AgentStatus]) -> str | None:
+        Where another process projects, nobody tells of changes, so it is believed for a moment
+        only.
+        """
+        position = self._watermarks.position("agent_roster")
+        now = asyncio.get_running_loop().time()
+        known = self._rosters.get(tenant)
+        if known is None or known.position != position or known.stale_at < now:
+            lines = await self._models.roster(tenant)
+            known = _Roster(lines, position, now + EVENTUALLY_SECONDS)
+            if len(self._rosters) >= ROSTERS_MAX:
+                self._rosters.clear()
+            self._rosters[tenant] = known
+        return known.lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Roster:
+    lines: Sequence[RosterLine]
+    position: int
+    stale_at: float
+
+
+def waiting_reason(card: TaskCard | TaskState, agents: Sequence[RosterLine]) -> str | None:
     """Why a task does not run, in a word; None when it does, or has ended."""
     match card.status:
         case TaskStatus.AWAITING_APPROVAL:
@@ -300,18 +367,17 @@ def waiting_reason(card: TaskCard, agents: Sequence[AgentStatus]) -> str | None:
             return None
 
 
-def _why_queued(card: TaskCard, agents: Sequence[AgentStatus]) -> str:
+def _why_queued(card: TaskCard | TaskState, agents: Sequence[RosterLine]) -> str:
     capable = [
         agent
         for agent in agents
-        if agent.line.standing != Standing.RETIRED
-        and can_do(agent.line.capabilities, card.requires)
+        if agent.standing != Standing.RETIRED and can_do(agent.capabilities, card.requires)
     ]
     if not capable:
         return "no_capable_agent"
-    active = [agent for agent in capable if agent.line.standing == Standing.ACTIVE]
+    active = [agent for agent in capable if agent.standing == Standing.ACTIVE]
     if not active:
         return "agents_draining"
-    if not any(agent.line.online for agent in active):
+    if not any(agent.online for agent in active):
         return "agents_offline"
     return "agents_busy"

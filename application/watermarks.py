@@ -18,8 +18,14 @@ class Watermarks:
     """Positions by name (a read model's, or LOG), told from any thread, awaited on one event
     loop."""
 
-    def __init__(self, look_up: Callable[[str], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        look_up: Callable[[str], Awaitable[int]],
+        *,
+        awaited: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._look_up = look_up
+        self._awaited = awaited
         self._lock = threading.Lock()
         self._positions: dict[str, int] = {}
         self._waiters: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
@@ -60,6 +66,7 @@ class Watermarks:
         if self.position(name) >= position:
             return True
         deadline = asyncio.get_running_loop().time() + timeout_seconds
+        self._awaited(name)
         with self._told(name, position) as told:
             while self.position(name) < position:
                 remaining = deadline - asyncio.get_running_loop().time()

@@ -1,325 +1,550 @@
-"""The group commit: gather the commands that wait, decide each, write all their events at once,
-answer each.
+"""The group commit: gather the requests that wait, decide their commands, write all events at once,
+answer everybody.
 
-Requests are concurrent, the log has one order, and the library is synchronous; so one thread
-decides and writes, and everybody else waits for its answer. Nobody is answered, not even with a
-refusal, before the transaction that the decision stood on is committed.
+Requests are concurrent and the log has one order, so one task of the event loop decides and writes,
+and everybody else waits for its answer. While it waits for a COMMIT, the next requests gather.
+Nobody is answered, not even with a refusal, before the transaction that the decision stood on is
+committed.
+
+A request is one command or many. What it adds is written in one transaction, with its key and its
+answer when it has a key; so a repetition finds all of it or nothing.
 """
 
 import asyncio
-import queue
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections import OrderedDict, deque
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import structlog
 
-from application.commands import Command
-from application.control_plane import ControlPlane, HalfDecided, Work
+from application.answers import Outcome, answer_to_keep, recalled_answer
+from application.commands import Command, RequestKey
+from application.control_plane import ControlPlane, Decided, HalfDecided
 from application.cursor import Cursor
 from application.ports import (
-    Append,
-    CommandRepeated,
+    AppendRefused,
+    Entry,
     EventLog,
-    Outcome,
-    Store,
-    VersionConflict,
+    KeptRequest,
+    Page,
+    StoredAggregate,
+    Written,
 )
 from application.receipt import Receipt
+from domain.aggregate import Aggregate
 from domain.errors import (
     ConcurrentChange,
     ControlPlaneError,
     DatabaseUnavailable,
     IdempotencyKeyReused,
-    StaleAttempt,
 )
 
 BATCH_COMMANDS_MAX = 256
+BATCH_BYTES_MAX = 8 * 2**20
+COMMANDS_IN_A_ROW = 32
+"""Decided before others get a turn of the event loop."""
 WAITING_COMMANDS_MAX = 20_000
 CONFLICTS_MAX = 10
 PATIENCE_SECONDS = 5.0
-"""How long a command may wait for a database that is away before it is told to come back."""
+"""How long a request may wait for a database that is away before it is told to come back."""
 AWAY_PAUSE_SECONDS = 0.1
+RECENT_KEYS_MAX = 10_000
+SNAPSHOT_EVERY = 100
+"""Events between two snapshots of an aggregate; loading then reads at most that many."""
 
 log = structlog.get_logger("writer")
 
 
-@dataclass(slots=True)
-class Waiting:
-    """A command on its way, and who waits for it."""
+@dataclass(slots=True, eq=False)
+class Request:
+    """Commands that were handed over together, and who waits for their outcomes.
 
-    command: Command
-    answer: "Future[Receipt]"
+    `decided` holds what is not yet committed, `failed` what never will be, by the command's place.
+    """
+
+    commands: Sequence[Command]
+    key: RequestKey | None
+    answer: "asyncio.Future[list[Outcome]]"
     patience_ends: float = field(default_factory=lambda: time.monotonic() + PATIENCE_SECONDS)
+    decided: dict[int, Decided] = field(default_factory=dict)
+    failed: dict[int, Exception] = field(default_factory=dict)
 
+    @property
+    def parts(self) -> list[Decided | Exception]:
+        """What became of its commands so far, in order."""
+        return [self.failed.get(n) or self.decided[n] for n in range(len(self.commands))]
 
-@dataclass(slots=True)
-class Decided:
-    """A command that was decided: what it adds, or why it was refused."""
+    @property
+    def stands_on(self) -> set[UUID]:
+        """The aggregates that hold what was decided, and those that were looked at to refuse."""
+        held = (decided.touched for decided in self.decided.values())
+        return set().union(*held, *(command.needs for command in self.commands))
 
-    waiting: Waiting
-    append: Append | None = None
-    work: Work | None = None
-    error: Exception | None = None
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """Answer, unless nobody waits any more."""
+        if not self.answer.done():
+            self.answer.set_result(outcomes)
+
+    def refuse(self, error: Exception) -> None:
+        """Answer the whole of it with an error."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class Writer:
-    """Decides and writes commands on a thread of its own."""
+    """Decides and writes requests, in a task of the event loop on which it was started."""
 
     def __init__(
-        self, control_plane: ControlPlane, *, on_commit: Callable[[int], None] = lambda _: None
+        self,
+        control_plane: ControlPlane,
+        *,
+        on_commit: Callable[[Written, Page], None] = lambda _, __: None,
     ) -> None:
         self._control_plane = control_plane
         self._log: EventLog = control_plane.log
+        self._cache = control_plane.cache
         self._on_commit = on_commit
-        self._queue: queue.Queue[Waiting | None] = queue.Queue(WAITING_COMMANDS_MAX)
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._store: Store | None = None
-        self._head = 0
+        self._waiting: deque[Request] = deque()
+        self._waiting_commands = 0
+        self._something_new = asyncio.Event()
+        self._writing: tuple[list[Request], asyncio.Task[None]] | None = None
+        self._recent_keys: OrderedDict[UUID, None] = OrderedDict()
+        self._snapshots: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._epoch = 0
         self._stopping = False
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to decide. The log must be reachable. Raises DatabaseUnavailable."""
-        self._store = self._log.store()
-        self._head = self._log.head()
-        self._thread.start()
+        self._epoch = (await asyncio.to_thread(self._log.store)).epoch
+        self._task = asyncio.create_task(self._run())
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Decide what waits, then end."""
         self._stopping = True
-        self._queue.put(None)
-        self._thread.join()
-        while not self._queue.empty():
-            # It came in after the last one was let through.
-            late = self._queue.get_nowait()
-            if late is not None and late.answer.set_running_or_notify_cancel():
-                late.answer.set_exception(DatabaseUnavailable("The service is stopping."))
+        self._something_new.set()
+        if self._task is not None:
+            await self._task
+        await asyncio.gather(*self._snapshots)
 
     @property
     def waiting(self) -> int:
         """How many commands wait to be decided."""
-        return self._queue.qsize()
+        return self._waiting_commands
 
-    def submit(self, command: Command) -> "Future[Receipt]":
-        """Hand a command over; its answer comes when it is durable.
+    def submit(
+        self, commands: Sequence[Command], key: RequestKey | None = None
+    ) -> "asyncio.Future[list[Outcome]]":
+        """Hand a request over; the outcomes of its commands come, in order, when they are durable.
 
-        The future raises what the command's handler raises, and DatabaseUnavailable,
-        ConcurrentChange or IdempotencyKeyReused. Raises DatabaseUnavailable when too many commands
-        wait already.
+        An outcome is a receipt, or what the command's handler raises; what refuses the whole
+        request is raised: DatabaseUnavailable, ConcurrentChange, IdempotencyKeyReused. Cancelling
+        the future before the request is taken up withdraws it. Raises DatabaseUnavailable at once
+        when too many commands wait already.
         """
-        waiting = Waiting(command, Future())
         if self._stopping:
             raise DatabaseUnavailable("The service is stopping.")
+        if self._waiting_commands + len(commands) > WAITING_COMMANDS_MAX:
+            raise DatabaseUnavailable("Too many commands wait already.")
+        request = Request(commands, key, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._waiting_commands += len(commands)
+        self._something_new.set()
+        return request.answer
+
+    async def _run(self) -> None:
+        while True:
+            if self._writing is not None and self._writing[1].done():
+                await self._finish_writing()
+            elif self._waiting:
+                # Whoever has gone meanwhile gets nothing done.
+                await self._take_up(_unanswered(self._gather()))
+            elif self._writing is None and self._stopping:
+                return
+            else:
+                self._something_new.clear()
+                await self._something_new.wait()
+
+    async def _take_up(self, batch: list[Request]) -> None:
+        """Decide, while the former batch is being written; then begin to write.
+
+        So the log and the decisions take turns in waiting for each other. What is decided stands
+        upon what is being written, and falls with it.
+        """
+        if self._is_being_written(batch):
+            # Its key cannot be looked up yet.
+            await self._finish_writing()
         try:
-            self._queue.put_nowait(waiting)
-        except queue.Full:
-            raise DatabaseUnavailable("Too many commands wait already.") from None
-        return waiting.answer
+            decided, later = await self._decide_ahead(batch)
+        except Exception:  # noqa: BLE001 - who is at fault is found out with care
+            await self._finish_writing(ahead=batch)
+            self._drop(batch)
+            await self._settle_or_refuse(_unanswered(batch))
+            return
+        if not await self._finish_writing(ahead=batch):
+            await self._settle_or_refuse(_unanswered(batch))
+            return
+        task = asyncio.create_task(self._write(Batch.of(decided, self._log)))
+        task.add_done_callback(lambda _: self._something_new.set())
+        self._writing = decided, task
+        # So that it is on its way before the next is decided.
+        await asyncio.sleep(0)
+        if later:
+            await self._finish_writing()
+            self._waiting.extendleft(reversed(later))
+            self._waiting_commands += sum(len(request.commands) for request in later)
 
-    def _run(self) -> None:
-        last = False
-        while not last:
-            batch, last = self._gather()
-            # One that is taken up can no longer be cancelled; one that was, is dropped here.
-            self._settle_or_refuse([w for w in batch if w.answer.set_running_or_notify_cancel()])
+    def _is_being_written(self, batch: Sequence[Request]) -> bool:
+        """Whether there is a repetition among them of what is being written."""
+        if self._writing is None:
+            return False
+        keys = {request.key.command_id for request in self._writing[0] if request.key}
+        return any(request.key and request.key.command_id in keys for request in batch)
 
-    def _settle_or_refuse(self, batch: list[Waiting]) -> None:
+    async def _finish_writing(self, *, ahead: Sequence[Request] = ()) -> bool:
+        """Wait until the former batch is written, and say whether it was as it stood.
+
+        If not, what was decided `ahead` is dropped, and the batch is settled with care.
+        """
+        if self._writing is None:
+            return True
+        batch, task = self._writing
+        self._writing = None
+        try:
+            await task
+        except AppendRefused as refused:
+            self._drop(ahead)
+            self._drop_spoilt(batch, refused)
+            await self._settle_or_refuse(batch, refused.aggregate_ids)
+        except Exception:  # noqa: BLE001 - who is at fault is found out with care
+            self._drop([*ahead, *batch])
+            await self._settle_or_refuse(_unanswered(batch))
+        else:
+            return True
+        return False
+
+    def _gather(self) -> list[Request]:
+        """What waits, up to a number of commands. A request is never divided."""
+        batch: list[Request] = []
+        commands = 0
+        while self._waiting:
+            following = len(self._waiting[0].commands)
+            if batch and commands + following > BATCH_COMMANDS_MAX:
+                break
+            batch.append(self._waiting.popleft())
+            commands += following
+        self._waiting_commands -= commands
+        return batch
+
+    async def _settle_or_refuse(
+        self, batch: list[Request], conflicting: Iterable[UUID] = ()
+    ) -> None:
         """The runner: whatever goes wrong, everybody is answered and the writer goes on.
 
-        What no batch can hold (an event that cannot be encoded, an id that is taken) must not take
-        its neighbours down, so a batch that fails is settled one by one.
+        What no batch can hold must not take its neighbours down, so a batch that fails is settled
+        request by request.
         """
         try:
-            self._settle(batch)
+            await self._settle(batch, conflicting)
         except Exception as error:
-            self._control_plane.cache.clear()
-            unanswered = [waiting for waiting in batch if not waiting.answer.done()]
+            self._drop(batch)
             if len(batch) == 1:
                 if not isinstance(error, ControlPlaneError):
-                    log.exception("command_failed", command=type(batch[0].command).__name__)
-                _refuse_unanswered(unanswered, error)
+                    log.exception("request_failed", command=type(batch[0].commands[0]).__name__)
+                batch[0].refuse(error)
             else:
-                for waiting in unanswered:
-                    self._settle_or_refuse([waiting])
+                for request in _unanswered(batch):
+                    await self._settle_or_refuse([request])
 
-    def _gather(self) -> tuple[list[Waiting], bool]:
-        """The next command and what waits behind it, and whether these are the last.
-
-        It waits for one to come, never for more.
-        """
-        batch: list[Waiting] = []
-        following = self._queue.get()
-        while following is not None:
-            batch.append(following)
-            if len(batch) == BATCH_COMMANDS_MAX:
-                return batch, False
-            try:
-                following = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
-
-    def _settle(self, batch: list[Waiting]) -> None:
-        """Bring every command of the batch to its answer."""
+    async def _settle(self, batch: list[Request], conflicting: Iterable[UUID]) -> None:
+        """Bring every request of the batch to its answer, while nothing else is being written."""
         conflicts = outages = 0
-        look_up = [w for w in batch if w.command.origin.fingerprint is not None]
         while batch:
-            decided: list[Decided] = []
             try:
-                batch = self._answer_repeated(batch, look_up)
-                decided, batch_later = self._decide(batch)
-                positions = self._append(decided)
-            except (VersionConflict, CommandRepeated):
-                self._forget(decided)
+                decided, later = await self._decide_ahead(batch, conflicting)
+                conflicting = ()
+                batch = decided + later
+                await self._write(Batch.of(decided, self._log))
+                batch = later
+            except AppendRefused as refused:
                 conflicts += 1
-                look_up = batch
                 if conflicts > CONFLICTS_MAX:
                     raise ConcurrentChange("Others changed it again and again.") from None
+                conflicting = refused.aggregate_ids
+                self._drop_spoilt(batch, refused)
             except DatabaseUnavailable:
-                self._forget(decided)
-                look_up = batch
+                self._drop(batch)
                 # A connection that was just lost is replaced at once; a database that is away, is
                 # not.
-                batch = self._wait_for_database(batch, pause=AWAY_PAUSE_SECONDS if outages else 0)
+                batch = await self._still_patient(batch, AWAY_PAUSE_SECONDS if outages else 0)
                 outages += 1
-            else:
-                self._answer(decided, positions)
-                batch = look_up = batch_later
 
-    def _answer_repeated(self, batch: list[Waiting], look_up: Sequence[Waiting]) -> list[Waiting]:
-        """Answer those that are in the log already; the rest remains."""
-        if not look_up:
-            return batch
-        known = self._log.outcomes([waiting.command.origin.command_id for waiting in look_up])
-        remaining = []
-        for waiting in batch:
-            outcome = known.get(waiting.command.origin.command_id)
-            if outcome is None:
-                remaining.append(waiting)
-            else:
-                self._answer_from_log(waiting, outcome)
-        return remaining
+    async def _decide_ahead(
+        self, batch: list[Request], conflicting: Iterable[UUID] = ()
+    ) -> tuple[list[Request], list[Request]]:
+        """Those that are decided now, and those that have to wait until these are committed.
 
-    def _answer_from_log(self, waiting: Waiting, outcome: Outcome) -> None:
-        if outcome.fingerprint != waiting.command.origin.fingerprint:
-            waiting.answer.set_exception(IdempotencyKeyReused())
-            return
-        refusal = None
-        if outcome.refusal_message is not None:
-            refusal = StaleAttempt.recalled(outcome.refusal_message)
-        waiting.answer.set_result(
-            Receipt(
-                aggregate_id=outcome.aggregate_id,
-                version=outcome.version,
-                cursor=self._cursor(outcome.position),
-                refusal=refusal,
-                replayed=True,
-            )
-        )
-
-    def _decide(self, batch: list[Waiting]) -> tuple[list[Decided], list[Waiting]]:
-        """Decide each in turn, and tell which must wait until these are committed.
-
-        Those are: a second command under one id, and all that follow a command that failed half way
-        through, since the aggregates it spoilt have to be loaded anew.
+        Repetitions are answered and left out. Raises AppendRefused, DatabaseUnavailable.
         """
-        decided: list[Decided] = []
-        later: list[Waiting] = []
-        ids = set()
-        for place, waiting in enumerate(batch):
-            command_id = waiting.command.origin.command_id
-            if command_id in ids:
-                later.append(waiting)
-                continue
-            ids.add(command_id)
-            try:
-                append, work = self._control_plane.decide(waiting.command)
-            except HalfDecided as half:
-                decided.append(Decided(waiting, error=half.cause))
-                return decided, later + batch[place + 1 :]
-            except DatabaseUnavailable:
-                self._forget(decided)
-                raise
-            except Exception as error:  # noqa: BLE001 - a bug in one must not refuse the others
-                decided.append(Decided(waiting, error=error))
-            else:
-                decided.append(Decided(waiting, append=append, work=work))
+        batch = await self._answer_repeated(batch, self._recent_keys)
+        await self._load(batch, conflicting)
+        decided, later = await self._decide(batch)
+        # A refusal is written nowhere, so the log would not tell that it came before.
+        decided = await self._answer_repeated(decided, _refused_keys(decided))
+        await self._check_refusals(decided)
         return decided, later
 
-    def _append(self, decided: list[Decided]) -> list[int]:
-        appends = [one.append for one in decided if one.append is not None]
-        return self._log.append(appends) if appends else []
+    async def _check_refusals(self, decided: Sequence[Request]) -> None:
+        """A refusal that stands on what another process has changed since, would go unnoticed.
 
-    def _answer(self, decided: list[Decided], positions: list[int]) -> None:
-        by_append = iter(positions)
-        if positions:
-            self._head = max(self._head, *positions)
-            self._on_commit(self._head)
-        for one in decided:
-            if one.error is not None:
-                one.waiting.answer.set_exception(one.error)
-            elif one.append is not None and one.work is not None:
-                receipt = self._receipt(one.append, one.work, next(by_append))
-                one.waiting.answer.set_result(receipt)
-                self._control_plane.keep_snapshots(one.work, one.append)
+        Raises AppendRefused, DatabaseUnavailable.
+        """
+        ids = {i for r in decided for place in r.failed for i in r.commands[place].needs}
+        following = [(i, version + 1) for i in ids if (version := self._cache.version(i))]
+        if following and (moved := await self._log.taken(following)):
+            raise AppendRefused(moved, [])
 
-    def _receipt(self, append: Append, work: Work, position: int) -> Receipt:
+    async def _answer_repeated(self, batch: list[Request], keys: Container[UUID]) -> list[Request]:
+        """Answer those that were kept already; the rest remains.
+
+        Only some keys are looked for, as those that were seen lately: others are nearly always new,
+        and the log refuses them if they are not.
+        """
+        suspects = [r.key.command_id for r in batch if r.key and r.key.command_id in keys]
+        kept = await self._log.kept_requests(suspects) if suspects else {}
+        remaining = []
+        for request in batch:
+            former = kept.get(request.key.command_id) if request.key else None
+            if former is None:
+                remaining.append(request)
+            elif former.key != request.key:
+                request.refuse(IdempotencyKeyReused())
+            else:
+                request.settle(recalled_answer(former, epoch=self._epoch))
+        return remaining
+
+    async def _load(self, batch: Sequence[Request], also: Iterable[UUID]) -> None:
+        needed = {one for request in batch for command in request.commands for one in command.needs}
+        await self._cache.load(needed.union(also))
+
+    async def _decide(self, batch: list[Request]) -> tuple[list[Request], list[Request]]:
+        """Decide each in turn, and tell which must wait until these are committed.
+
+        Those are: a second request under one key, what would make the batch too large, and all that
+        follow a command that failed half way through, since the aggregates that it spoilt have to
+        be loaded anew.
+        """
+        decided: list[Request] = []
+        later: list[Request] = []
+        keys: set[UUID] = set()
+        size = in_a_row = 0
+        for place, request in enumerate(batch):
+            if request.key is not None and request.key.command_id in keys:
+                later.append(request)
+                continue
+            too_large = size > BATCH_BYTES_MAX and not request.decided
+            if too_large or not self._decide_request(request):
+                return decided, later + batch[place:]
+            decided.append(request)
+            if request.key is not None:
+                keys.add(request.key.command_id)
+            size += sum(len(r.state) for one in request.decided.values() for r, _ in one.entries)
+            in_a_row += len(request.commands)
+            if in_a_row >= COMMANDS_IN_A_ROW:
+                in_a_row = 0
+                await asyncio.sleep(0)
+        return decided, later
+
+    def _decide_request(self, request: Request) -> bool:
+        """Whether it went through; else it has to be decided again from its beginning."""
+        for place, command in enumerate(request.commands):
+            if place in request.failed or place in request.decided:
+                continue
+            try:
+                request.decided[place] = self._control_plane.decide(command)
+            except HalfDecided as half:
+                failed = {**request.failed, place: half.cause}
+                self._drop([request])
+                request.failed = failed
+                return False
+            except Exception as error:  # noqa: BLE001 - a bug in one must not refuse the others
+                request.failed[place] = error
+        return True
+
+    async def _write(self, batch: "Batch") -> None:
+        """Write what was decided, and answer.
+
+        Raises AppendRefused, and DatabaseUnavailable when it came to nothing.
+        """
+        written = Written(head=None, base=0)
+        if any(request.decided for request in batch.requests):
+            written = await self._append(batch)
+            self._remember(one.key.command_id for one in batch.kept)
+            self._on_commit(written, batch.entries)
+        for request in batch.requests:
+            request.settle([self._outcome(part, written.base) for part in request.parts])
+        if batch.snapshots:
+            keeping = asyncio.create_task(self._keep(batch.snapshots))
+            self._snapshots.add(keeping)
+            keeping.add_done_callback(self._snapshots.discard)
+
+    async def _append(self, batch: "Batch") -> Written:
+        """Raises AppendRefused, and DatabaseUnavailable when it came to nothing.
+
+        When the database goes away over it, it is asked what became of it, until it answers or
+        nobody has the patience to hear.
+        """
+        records = [record for record, _ in batch.entries]
+        try:
+            return await self._log.append(records, batch.kept)
+        except DatabaseUnavailable:
+            waiting = batch.requests
+            while waiting:
+                with suppress(DatabaseUnavailable):
+                    if written := await self._log.find_append(records, batch.kept):
+                        return written
+                    break
+                waiting = await self._still_patient(waiting, AWAY_PAUSE_SECONDS)
+            raise
+
+    def _outcome(self, part: Decided | Exception, base: int) -> Outcome:
+        if isinstance(part, Exception):
+            return part
         return Receipt(
-            aggregate_id=append.aggregate_id,
-            version=append.version,
-            cursor=self._cursor(position),
-            refusal=append.refusal,
-            grant=work.grant,
+            aggregate_id=part.aggregate_id,
+            version=part.version,
+            cursor=Cursor(self._epoch, base + part.place),
+            refusal=part.refusal,
+            grant=part.grant,
         )
 
-    def _forget(self, decided: list[Decided]) -> None:
-        for one in decided:
-            if one.work is not None:
-                self._control_plane.forget(one.work)
+    def _drop(self, requests: Iterable[Request]) -> None:
+        """They have to be decided anew, upon aggregates as they stand in the log."""
+        for request in requests:
+            self._cache.evict(request.stands_on)
+            request.decided.clear()
+            request.failed.clear()
 
-    def _wait_for_database(self, batch: list[Waiting], *, pause: float) -> list[Waiting]:
-        """Refuse those that have waited long enough, pause, and try the rest again."""
+    def _drop_spoilt(self, batch: list[Request], refused: AppendRefused) -> None:
+        """Drop what stood upon something that is not so, and what was decided upon that."""
+        keys = {one.key.command_id for one in refused.requests}
+        self._remember(keys)
+        spoilt = set(refused.aggregate_ids)
+        if not keys and not spoilt:
+            self._drop(batch)
+            return
+        sound, grown = batch, True
+        while grown:
+            fallen = [
+                request
+                for request in sound
+                if not spoilt.isdisjoint(request.stands_on)
+                or (request.key is not None and request.key.command_id in keys)
+            ]
+            spoilt.update(*(request.stands_on for request in fallen))
+            sound, grown = [request for request in sound if request not in fallen], bool(fallen)
+            self._drop(fallen)
+        self._cache.evict(spoilt)
+
+    def _remember(self, keys: Iterable[UUID]) -> None:
+        for key in keys:
+            self._recent_keys[key] = None
+            if len(self._recent_keys) > RECENT_KEYS_MAX:
+                self._recent_keys.popitem(last=False)
+
+    async def _keep(self, taken: list[StoredAggregate]) -> None:
+        # It may be lost: loading then reads more events.
+        with suppress(DatabaseUnavailable):
+            await asyncio.to_thread(self._log.keep_snapshots, taken)
+
+    async def _still_patient(self, batch: list[Request], pause: float) -> list[Request]:
+        """Refuse those that have waited long enough, pause, and go on with the rest."""
         now = time.monotonic()
-        patient = [w for w in batch if w.patience_ends > now and not self._stopping]
-        impatient = [w for w in batch if not (w.patience_ends > now and not self._stopping)]
-        _refuse_unanswered(impatient, DatabaseUnavailable("The database does not answer."))
+        patient = []
+        for request in batch:
+            if request.patience_ends > now and not self._stopping:
+                patient.append(request)
+            else:
+                request.refuse(DatabaseUnavailable("The database does not answer."))
         if patient:
-            time.sleep(pause)
+            await asyncio.sleep(pause)
         return patient
 
-    def _cursor(self, position: int) -> Cursor:
-        assert self._store is not None, "the writer was not started"
-        return Cursor(self._store.epoch, position)
+
+def _unanswered(batch: Iterable[Request]) -> list[Request]:
+    return [request for request in batch if not request.answer.done()]
 
 
-def _refuse_unanswered(batch: Sequence[Waiting], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+def _refused_keys(decided: Iterable[Request]) -> set[UUID]:
+    """Of those of which nothing will be written."""
+    return {r.key.command_id for r in decided if r.key is not None and not r.decided}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests that were decided, and what they add to the log.
+
+    Made before anything else is decided: `snapshots` are of aggregates as this batch leaves them.
+    """
+
+    requests: list[Request]
+    entries: list[Entry]
+    kept: list[KeptRequest]
+    snapshots: list[StoredAggregate]
+
+    @classmethod
+    def of(cls, requests: list[Request], log: EventLog) -> "Batch":
+        """Their events in order; each command is told the place of its last, or where it stood."""
+        entries: list[Entry] = []
+        due: dict[UUID, Aggregate] = {}
+        for request in requests:
+            for place in sorted(request.decided):
+                one = request.decided[place]
+                entries.extend(one.entries)
+                one.place = len(entries)
+                for record, _ in one.entries:
+                    if record.version % SNAPSHOT_EVERY == 0:
+                        due[record.aggregate_id] = one.touched[record.aggregate_id]
+        kept = [
+            KeptRequest(key=request.key, answer=answer_to_keep(request.parts))
+            for request in requests
+            if request.key is not None and request.decided
+        ]
+        return cls(requests, entries, kept, [log.take_snapshot(one) for one in due.values()])
 
 
 class Commands:
-    """The way in: hand a command to the writer, get its receipt after COMMIT."""
+    """The way in: hand commands to the writer, get their receipts after COMMIT."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def execute(self, command: Command) -> Receipt:
+    async def execute(self, command: Command, key: RequestKey | None = None) -> Receipt:
         """Decide and record one command. A recorded refusal comes in the receipt.
 
         Raises what its handler raises, DatabaseUnavailable, ConcurrentChange, IdempotencyKeyReused.
-        Repeating it under the same command id is always safe.
+        Repeating it under the same key is always safe.
         """
-        return await asyncio.wrap_future(self._writer.submit(command))
+        [outcome] = await self._writer.submit([command], key)
+        if isinstance(outcome, Receipt):
+            return outcome
+        raise outcome
 
-    async def execute_many(self, commands: Sequence[Command]) -> list[Receipt | ControlPlaneError]:
-        """The same for many at once, each with its own outcome, in order."""
-        outcomes = await asyncio.gather(
-            *(self.execute(command) for command in commands), return_exceptions=True
-        )
+    async def execute_many(
+        self, commands: Sequence[Command], key: RequestKey | None = None
+    ) -> list[Receipt | ControlPlaneError]:
+        """The same for many at once, each with its own outcome, in order.
+
+        What they add is written together. Raises what concerns them all: DatabaseUnavailable,
+        ConcurrentChange, IdempotencyKeyReused.
+        """
+        outcomes = await self._writer.submit(commands, key) if commands else []
+        found: list[Receipt | ControlPlaneError] = []
         for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, ControlPlaneError):
+            if not isinstance(outcome, Receipt | ControlPlaneError):
                 raise outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, Receipt | ControlPlaneError)]
+            found.append(outcome)
+        return found

@@ -40,6 +40,11 @@ class Aggregate(BaseAggregate[UUID]):
         return cast("Sequence[AggregateEvent]", self.collect_events())
 
 
+def topic_of(event: AggregateEvent) -> str:
+    """The event's name in the log."""
+    return cast("type[Aggregate.Event]", type(event)).TOPIC
+
+
 class FirstEvent(CanInitAggregate[UUID], AggregateEvent):
     """The event that brings an aggregate into being."""
 

@@ -21,13 +21,14 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from application.ports import UnreadableEvent
-from domain.aggregate import Aggregate, FirstEvent
+from application.ports import StoredAggregate, UnreadableEvent
+from domain.aggregate import Aggregate, FirstEvent, topic_of
 from domain.catalogue import AGGREGATES, EVENTS, aggregate_of
 
 NOT_STATE = frozenset({"originator_id", "originator_version", "originator_topic"})
 """What the row or the catalogue knows. `originator_topic` above all is never taken from a stored
 state: the library would import whatever it names."""
+NOT_REMEMBERED = frozenset({"_id", "_version", "_pending_events"})
 
 
 @dataclass(frozen=True)
@@ -46,61 +47,94 @@ class CatalogueMapper(Mapper[UUID]):
         # The library's transcoder is never used: encoding is ours, below.
         super().__init__(JSONTranscoder())
         self._events = events
-        self._adapters: dict[str, TypeAdapter[dict[str, Any]]] = {}
+        self._readers: dict[str, EventReader] = {}
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
-        """The event as it is stored: its own fields and its time, as JSON."""
+        """The event as it is stored."""
         event = cast("AggregateEvent", domain_event)
+        return StoredEvent(
+            originator_id=event.originator_id,
+            originator_version=event.originator_version,
+            topic=topic_of(event),
+            state=self.encode(event),
+        )
+
+    def encode(self, event: AggregateEvent) -> bytes:
+        """Its own fields and its time, as JSON. Raises TypeError."""
         state = {name: value for name, value in vars(event).items() if name not in NOT_STATE}
         version = getattr(type(event), "class_version", 1)
         if version > 1:
             state["class_version"] = version
-        return StoredEvent(
-            originator_id=event.originator_id,
-            originator_version=event.originator_version,
-            topic=type(event).TOPIC,  # type: ignore[attr-defined]
-            state=orjson.dumps(state),
-        )
+        return orjson.dumps(state)
 
     def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
         """The event in its newest shape. Raises UnreadableEvent."""
-        kind = self._events.get(stored_event.topic)
-        if kind is None:
-            raise UnreadableEvent(f"There is no event {stored_event.topic[:100]!r}.")
-        state = self._read_state(kind, stored_event)
-        state["originator_id"] = stored_event.originator_id
-        state["originator_version"] = stored_event.originator_version
-        if issubclass(kind, FirstEvent):
-            state["originator_topic"] = aggregate_of(stored_event.topic).TOPIC
-        event = object.__new__(kind)
-        object.__setattr__(event, "__dict__", state)
+        return self.decode(
+            cast("UUID", stored_event.originator_id),
+            stored_event.originator_version,
+            stored_event.topic,
+            stored_event.state,
+        )
+
+    def decode(self, aggregate_id: UUID, version: int, topic: str, state: bytes) -> AggregateEvent:
+        """The same of what stands in a row. Raises UnreadableEvent."""
+        reader = self._readers.get(topic) or self._reader_of(topic)
+        fields = reader.read(state)
+        fields["originator_id"] = aggregate_id
+        fields["originator_version"] = version
+        if reader.first_of is not None:
+            fields["originator_topic"] = reader.first_of
+        event = object.__new__(reader.kind)
+        object.__setattr__(event, "__dict__", fields)
         return cast("AggregateEvent", event)
 
-    def _read_state(self, kind: type[Any], stored_event: StoredEvent) -> dict[str, Any]:
-        adapter = self._adapters.get(stored_event.topic)
-        if adapter is None:
-            adapter = self._adapters[stored_event.topic] = _event_adapter(kind)
-        text = stored_event.state
+    def _reader_of(self, topic: str) -> "EventReader":
+        kind = self._events.get(topic)
+        if kind is None:
+            raise UnreadableEvent(f"There is no event {topic[:100]!r}.")
+        self._readers[topic] = reader = EventReader(kind, topic)
+        return reader
+
+
+class EventReader:
+    """Reads the states of one kind of event."""
+
+    def __init__(self, kind: type[Any], topic: str) -> None:
+        self.kind = kind
+        self.first_of = aggregate_of(topic).TOPIC if issubclass(kind, FirstEvent) else None
+        self._topic = topic
+        self._validate = _event_adapter(kind).validator.validate_json
+        self._upcast = getattr(kind, "class_version", 1) > 1
+
+    def read(self, state: bytes) -> dict[str, Any]:
+        """Its fields, in the newest shape. Raises UnreadableEvent."""
         try:
-            if getattr(kind, "class_version", 1) > 1:
-                text = orjson.dumps(_newest_shape(kind, orjson.loads(text)))
-            return adapter.validate_json(text)
+            if self._upcast:
+                state = orjson.dumps(_newest_shape(self.kind, orjson.loads(state)))
+            fields: dict[str, Any] = self._validate(state)
         except (ValidationError, ValueError, LookupError, TypeError) as error:
             # The last two are an upcaster's, over a state that never was of its version.
-            raise UnreadableEvent(f"{stored_event.topic} of another shape: {error}") from error
+            raise UnreadableEvent(f"{self._topic} of another shape: {error}") from error
+        return fields
 
 
 class SnapshotMapper(CatalogueMapper):
     """The same for snapshots of aggregates, whose fields their SNAPSHOT types name."""
 
-    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
-        """A snapshot as it is stored; its topic is that of the aggregate."""
-        snapshot = cast("Snapshot", domain_event)
-        return StoredEvent(
-            originator_id=snapshot.originator_id,
-            originator_version=snapshot.originator_version,
-            topic=snapshot.topic,
-            state=orjson.dumps(snapshot.state),
+    def __init__(self) -> None:
+        super().__init__()
+        self._adapters: dict[str, TypeAdapter[dict[str, Any]]] = {}
+
+    def encode_aggregate(self, aggregate: Aggregate) -> StoredAggregate:
+        """Everything that it remembers, at its present version."""
+        state = {
+            name: value for name, value in vars(aggregate).items() if name not in NOT_REMEMBERED
+        }
+        return StoredAggregate(
+            aggregate_id=aggregate.id,
+            version=aggregate.version,
+            topic=aggregate.TOPIC,
+            state=orjson.dumps(state),
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
@@ -128,20 +162,6 @@ class SnapshotMapper(CatalogueMapper):
             adapter = _adapter(shape.__name__, get_type_hints(shape))
             self._adapters[kind.TOPIC] = adapter
         return adapter
-
-
-def take_snapshot(aggregate: Aggregate) -> Snapshot:
-    """Everything an aggregate remembers, at its present version."""
-    state = dict(vars(aggregate))
-    for name in ("_id", "_version", "_pending_events"):
-        del state[name]
-    return Snapshot(
-        originator_id=aggregate.id,
-        originator_version=aggregate.version,
-        timestamp=aggregate.modified_on,
-        topic=aggregate.TOPIC,
-        state=state,
-    )
 
 
 def _newest_shape(kind: type[Any], state: Any) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from prometheus_client import CollectorRegistry
 from application.accounts.administration import Accounts, new_password
 from application.bells import Bells
 from application.control_plane import ControlPlane
+from application.feed import Feed
 from application.handlers import all_handlers
 from application.health import Health
+from application.ports import Page, Written
 from application.processes.leader import Leader, Rules
 from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
@@ -106,11 +108,13 @@ class ControlPlaneProcess:
         self._log = PostgresLog(self._pool)
         self._clock = PostgresClock(self._pool)
         await asyncio.to_thread(self._clock.set)
+        self._opened.push_async_callback(self._log.close)
+        self._feed = Feed(self._log)
         store = await asyncio.to_thread(self._log.store)
         self.store_id, self.epoch = store.store_id, store.epoch
 
         models = PostgresReadModels(self._async_pool)
-        self.watermarks = Watermarks(models.checkpoint)
+        self.watermarks = Watermarks(models.checkpoint, awaited=self._hurry)
         self.watermarks.attach(asyncio.get_running_loop())
         self.watermarks.advance(LOG, await models.head())
         bells = Bells()
@@ -119,13 +123,13 @@ class ControlPlaneProcess:
         self.upkeep = ReadModelUpkeep(
             [
                 Projector(
-                    self._log,
+                    self._feed,
                     TaskBoardProjection(),
                     self._view(TASK_BOARD),
                     changed=bells.ring,
                 ),
-                Projector(self._log, AgentRosterProjection(), self._view(AGENT_ROSTER)),
-                Projector(self._log, ActivityFeedProjection(), self._view(ACTIVITY_FEED)),
+                Projector(self._feed, AgentRosterProjection(), self._view(AGENT_ROSTER)),
+                Projector(self._feed, ActivityFeedProjection(), self._view(ACTIVITY_FEED)),
             ],
             advanced=self.watermarks.advance,
         )
@@ -135,6 +139,7 @@ class ControlPlaneProcess:
         self.workforce = Leader(
             lock=PostgresLeaderLock(self._database.url),
             event_log=self._log,
+            feed=self._feed,
             source=models,
             upkeep=self.upkeep,
             commands=self.commands,
@@ -145,8 +150,8 @@ class ControlPlaneProcess:
         self._health = Health(self._log, self._writer, self.workforce, self.watermarks)
 
     async def _begin(self) -> None:
-        await asyncio.to_thread(self._writer.start)
-        self._opened.push_async_callback(asyncio.to_thread, self._writer.stop)
+        await self._writer.start()
+        self._opened.push_async_callback(self._writer.stop)
         self.metrics.register(FiguresCollector(self._health.figures))
         for work in (self.workforce.run(), self._keep_time()):
             self._opened.push_async_callback(_end, asyncio.create_task(work))
@@ -160,13 +165,13 @@ class ControlPlaneProcess:
 
     async def _open_accounts(self) -> None:
         settings = self.settings
-        self.request_keys = PostgresAccounts(self._async_pool)
-        self.accounts = Accounts(self.request_keys, Argon2Hasher())
+        store = PostgresAccounts(self._async_pool)
+        self.accounts = Accounts(store, Argon2Hasher())
         key_file = settings.signing_key_file or settings.data_dir / "signing-key.pem"
         key = await asyncio.to_thread(signing_key.load_or_make, key_file)
         issuer = f"urn:uuid:{self.store_id}"
         self.tokens = JwtAccessTokens(key, issuer=issuer, lifetime_seconds=settings.token_seconds)
-        if not await self.request_keys.has_administrator():
+        if not await store.has_administrator():
             given = settings.admin_password
             password = (
                 given.get_secret_value()
@@ -175,9 +180,15 @@ class ControlPlaneProcess:
             )
             await self.accounts.ensure_administrator(password)
 
-    def _committed(self, head: int) -> None:
-        self.watermarks.advance(LOG, head)
-        self.upkeep.wake()
+    def _committed(self, written: Written, page: Page) -> None:
+        if page:
+            self._feed.publish(written, page)
+            head = page[-1][0].position
+            self.upkeep.wake(head)
+            self.watermarks.advance(LOG, head)
+
+    def _hurry(self, name: str) -> None:
+        self.upkeep.hurry(name)
 
     async def _keep_time(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from application.commands import Origin
+from application.commands import Origin, RequestKey
 from application.ids import uuid7
 from domain.routing import POLICIES, Decision, Reading, decide
 from domain.task import Task
@@ -85,3 +85,8 @@ def by(actor: str = "user/ada", *, tenant: str = TENANT, **changes: Any) -> Orig
     """A person or program asks for something."""
     origin: dict[str, Any] = {"tenant": tenant, "actor": actor, "command_id": uuid7()}
     return Origin(**(origin | changes))
+
+
+def a_key(fingerprint: bytes = b"1") -> RequestKey:
+    """What makes a request repeatable."""
+    return RequestKey(command_id=uuid7(), fingerprint=fingerprint)

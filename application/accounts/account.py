@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from application.access import PrincipalKind, Unauthenticated
+from application.commands import RequestKey
 from domain.errors import Conflict, ControlPlaneError, Invalid, Unavailable
 
 USERNAME_LENGTH_MAX = 100
@@ -41,14 +42,6 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey:
-    """What makes a request repeatable; `fingerprint` is None for one that nobody can repeat."""
-
-    command_id: UUID
-    fingerprint: bytes | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """An account as it is kept now; `repeated` when the request had been answered before."""
 
@@ -63,11 +56,6 @@ class Issued:
     account: Account
     secret: str | None
     repeated: bool = False
-
-
-def part_id(whole: UUID, place: int) -> UUID:
-    """The command id of one part of a request that holds many."""
-    return uuid5(whole, str(place))
 
 
 class WrongCredentials(Unauthenticated):
@@ -200,12 +188,6 @@ class AccountStore(Protocol):
 
     async def withdraw(self, agent_id: UUID, position: int) -> Account | None:
         """Mark an agent's account as removed, unless it was issued after the position."""
-
-    async def keep(self, request: RequestKey) -> None:
-        """Remember a request key by itself."""
-
-    async def reused(self, requests: Sequence[RequestKey]) -> Sequence[UUID]:
-        """The ids of those whose key is kept, here or in the log, for another request."""
 
 
 class SecretHasher(Protocol):

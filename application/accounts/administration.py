@@ -25,7 +25,6 @@ from application.accounts.account import (
     AccountExists,
     AccountStore,
     Issued,
-    RequestKey,
     ScopeNotGrantable,
     SecretHasher,
     Stored,
@@ -33,6 +32,7 @@ from application.accounts.account import (
 from application.accounts.key_guard import KeyGuard
 from application.accounts.principals import Principals
 from application.accounts.sign_in import SignIn
+from application.commands import RequestKey
 from application.ids import uuid7
 from domain.errors import IdempotencyKeyReused, Invalid
 
@@ -58,7 +58,7 @@ class Accounts:
         self._hasher = hasher
         self.principals = Principals(store)
         self.sign_in = SignIn(store, hasher)
-        self.keys = KeyGuard(store)
+        self.keys = KeyGuard()
 
     # People and programs.
 
@@ -70,7 +70,7 @@ class Accounts:
         password: str | None,
         scopes: Iterable[str],
         tenant: str | None,
-        request: RequestKey,
+        request: RequestKey | None,
     ) -> Issued:
         """A person; without a password one is made.
 
@@ -92,7 +92,7 @@ class Accounts:
         name: str,
         scopes: Iterable[str],
         tenant: str | None,
-        request: RequestKey,
+        request: RequestKey | None,
     ) -> Issued:
         """A program, with a secret made for it. Raises as `add_user` does."""
         secret = new_secret()
@@ -108,7 +108,7 @@ class Accounts:
         account_id: UUID,
         *,
         password: str | None = None,
-        request: RequestKey,
+        request: RequestKey | None,
     ) -> Issued:
         """A new password or secret; the former one and its tokens stop working at once.
 
@@ -180,7 +180,7 @@ class Accounts:
         return Issued(account=account, secret=secret)
 
     async def rotate_for_agent(
-        self, tenant: str, agent_id: UUID, request: RequestKey
+        self, tenant: str, agent_id: UUID, request: RequestKey | None
     ) -> Issued | None:
         """A new secret for an agent. None when it has no account, or that was withdrawn.
 

@@ -15,6 +15,11 @@ class AgentCommand(Command):
 
     agent_id: UUID
 
+    @property
+    def needs(self) -> tuple[UUID, ...]:
+        """The agent, for a registration too: it may have been here before."""
+        return (self.agent_id,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterAgent(AgentCommand):

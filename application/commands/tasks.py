@@ -22,12 +22,23 @@ class TaskCommand(Command):
 
     task_id: UUID
 
+    @property
+    def needs(self) -> tuple[UUID, ...]:
+        """The task."""
+        return (self.task_id,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitTask(TaskCommand):
     """Bring a task into being; its id is chosen by the caller's side of the writer."""
 
     specification: TaskSpecification
+
+    @property
+    def needs(self) -> tuple[UUID, ...]:
+        """The parent alone: nobody else knows the new id."""
+        parent_id = self.specification["parent_id"]
+        return (parent_id,) if parent_id else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ accepted report of one attempt.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,8 +18,7 @@ import structlog
 from application.commands.agents import BringOnline
 from application.commands.tasks import AssignTask, Grant, ReportReleased
 from application.cursor import Cursor
-from application.follower import Page
-from application.ports import Clock, Json, Record
+from application.ports import Clock, Json, Page, Record
 from application.processes import origin_of
 from application.processes.choosing import Choice, LeaseRequest, choose
 from application.processes.floor import Floor, KnownAgent, OpenTask, retried_task
@@ -29,7 +29,6 @@ from domain.agent import Standing
 from domain.errors import AgentRetired, AggregateNotFound, ControlPlaneError, Unavailable
 from domain.routing import Decision, Policy
 from domain.task import Task
-from domain.task_shape import TaskStatus
 
 AWAY_PAUSE_SECONDS = 0.2
 log = structlog.get_logger("dispatch")
@@ -68,7 +67,7 @@ class Dispatcher:
         self._load_inputs = load_inputs
         self._requests: dict[UUID, list[LeaseRequest]] = {}
         self._changed = asyncio.Event()
-        self._giving_back: set[asyncio.Future[list[Receipt | ControlPlaneError]]] = set()
+        self._giving_back: set[asyncio.Task[None]] = set()
 
     async def handle(self, page: Page) -> None:
         """Fold a page of the log, and look again at what can be assigned."""
@@ -220,21 +219,22 @@ class Dispatcher:
 
     async def _assign(self, chosen: Sequence[Choice]) -> bool:
         """Commit the decisions and hand out the leases; False when the database was away."""
-        outcomes = await self._commands.execute_many(
-            [
-                AssignTask(
-                    origin=origin_of(
-                        "dispatch",
-                        task.tenant,
-                        causation_id=str(Cursor(self._epoch, task.position)),
-                    ),
-                    task_id=task.task_id,
-                    decision=decision,
-                    lease=self._terms.lease,
-                )
-                for task, decision, _ in chosen
-            ]
-        )
+        commands = [
+            AssignTask(
+                origin=origin_of(
+                    "dispatch", task.tenant, causation_id=str(Cursor(self._epoch, task.position))
+                ),
+                task_id=task.task_id,
+                decision=decision,
+                lease=self._terms.lease,
+            )
+            for task, decision, _ in chosen
+        ]
+        outcomes: Sequence[Receipt | ControlPlaneError]
+        try:
+            outcomes = await self._commands.execute_many(commands)
+        except Unavailable as error:
+            outcomes = [error] * len(commands)
         available = True
         now = self._clock()
         for (task, decision, request), outcome in zip(chosen, outcomes, strict=True):
@@ -256,14 +256,7 @@ class Dispatcher:
         receipt: Receipt,
         expires_at: datetime,
     ) -> None:
-        grant: Grant | None = receipt.grant
-        if grant is None:
-            # The answer was lost and looked up in the log, which knows no grant: begin again.
-            # The log may have told of the assignment already, or not yet.
-            told = task.status == TaskStatus.ASSIGNED
-            attempt = task.attempt if told else task.attempt + 1
-            self._give_back(decision.winner, [Attempt(task_id=task.task_id, attempt=attempt)])
-            return
+        grant: Grant = receipt.grant
         self.floor.hold(task, decision.winner, grant.attempt, expires_at)
         if request not in self._requests.get(request.agent_id, []):
             # Its wait was over while this was being committed: nobody would ever work on it.
@@ -286,9 +279,14 @@ class Dispatcher:
             )
             for one in attempts
         ]
-        giving = asyncio.ensure_future(self._commands.execute_many(commands))
+        giving = asyncio.create_task(self._release(commands))
         self._giving_back.add(giving)
         giving.add_done_callback(self._giving_back.discard)
+
+    async def _release(self, commands: Sequence[ReportReleased]) -> None:
+        # Where the database is away, the lease ends by itself.
+        with suppress(Unavailable):
+            await self._commands.execute_many(commands)
 
     def _not_assigned(self, task: OpenTask, error: ControlPlaneError, now: datetime) -> None:
         if isinstance(error, Unavailable):

@@ -15,6 +15,8 @@ from domain.lease import Lease
 from domain.task import Task
 from domain.task_shape import LEASED, TaskStatus
 
+LINES_SHARED_MAX = 10_000
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class OpenTask:
@@ -106,14 +108,13 @@ class Floor:
         self.agents: dict[UUID, KnownAgent] = {}
         self.ready = ReadyQueue(ageing_seconds=ageing_seconds)
         self._lease = lease
+        self._lines: dict[Requirements, Requirements] = {}
         self._due: list[tuple[datetime, UUID]] = []
 
     def open(self, task: OpenTask, *, now: datetime) -> None:
         """Take in a task as it stands. An outstanding lease gets a whole term from now, since
         nobody could renew it while no dispatcher ran."""
-        self.tasks[task.task_id] = task
-        if task.deadline is not None:
-            self._fall_due(task.deadline, task)
+        self._take_in(task)
         if task.status == TaskStatus.QUEUED:
             self._put_ready(task, task.queued_at or now)
         elif task.status == TaskStatus.SCHEDULED and task.due_at is not None:
@@ -185,11 +186,18 @@ class Floor:
             version=record.version,
             position=record.position,
         )
+        self._take_in(task)
+        if not event.approval:
+            self._wait_until(task, event.not_before, event.timestamp)
+
+    def _take_in(self, task: OpenTask) -> None:
+        # Of a million tasks, most ask for one of a few things.
+        task.tenant, task.requires = self._lines.setdefault(task.requirements, task.requirements)
+        if len(self._lines) > LINES_SHARED_MAX:
+            self._lines.clear()
         self.tasks[task.task_id] = task
         if task.deadline is not None:
             self._fall_due(task.deadline, task)
-        if not event.approval:
-            self._wait_until(task, event.not_before, event.timestamp)
 
     def _apply_to_task(self, task: OpenTask, event: AggregateEvent) -> None:
         match event:

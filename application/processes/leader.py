@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from application.feed import Feed
 from application.follower import FOLLOWED, LogFollower
 from application.ports import Clock, EventLog, Json, Vitals
 from application.processes.dispatch import Dispatcher, Terms
@@ -82,6 +83,7 @@ class Leader:
         *,
         lock: LeaderLock,
         event_log: EventLog,
+        feed: Feed,
         source: FloorSource,
         upkeep: ReadModelUpkeep,
         commands: Commands,
@@ -93,6 +95,7 @@ class Leader:
         self.dispatcher: Dispatcher | None = None
         self._lock = lock
         self._log = event_log
+        self._feed = feed
         self._source = source
         self._commands = commands
         self._clock = clock
@@ -215,7 +218,7 @@ class Leader:
             load_inputs=self._source.inputs,
         )
         after = min(roster_at, board_at)
-        self._follower = LogFollower(self._log, self._watermarks, dispatcher.handle, after=after)
+        self._follower = LogFollower(self._feed, self._watermarks, dispatcher.handle, after=after)
         sweep = Sweep(floor, self._commands, self._clock, offline=rules.offline, epoch=epoch)
         return dispatcher, sweep
 

@@ -4,7 +4,7 @@ long, tasks that fell due, deadlines that passed, agents that fell silent."""
 import asyncio
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,9 +22,10 @@ from application.cursor import Cursor
 from application.ports import Clock
 from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask
+from application.receipt import Receipt
 from application.writer import Commands
 from domain.agent import Standing
-from domain.errors import Unavailable
+from domain.errors import ControlPlaneError, Unavailable
 from domain.task_shape import TaskStatus
 
 SWEEP_SECONDS = 0.25
@@ -63,7 +64,11 @@ class Sweep:
         commands = list(itertools.islice(everything, COMMANDS_MAX))
         if not commands:
             return
-        outcomes = await self._commands.execute_many(commands)
+        outcomes: Sequence[Receipt | ControlPlaneError]
+        try:
+            outcomes = await self._commands.execute_many(commands)
+        except Unavailable as error:
+            outcomes = [error] * len(commands)
         for command, outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, Unavailable):
                 self._put_off(command)

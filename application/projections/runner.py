@@ -1,19 +1,23 @@
-"""Runs a projection: pages of events in, rows and checkpoint out, on a thread of its own."""
+"""Runs projections: pages of events in, rows and checkpoint out, on a thread of their own."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from application.ports import CheckpointMoved, EventLog, ReadModelStore, Record, UnreadableEvent
+from application.feed import Feed
+from application.ports import CheckpointMoved, Page, ReadModelStore, Record, UnreadableEvent
 from application.projections import Projection
 from domain.errors import DatabaseUnavailable
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
 """Another node's commits are found at least this often, hint or no hint."""
+GATHER_SECONDS = 0.02
+"""After a page, so long is gathered for the next, unless somebody waits for it: a transaction for
+each commit would cost more than the commit."""
 AWAY_PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger("projection")
@@ -27,7 +31,7 @@ class Projector:
 
     def __init__(
         self,
-        event_log: EventLog,
+        feed: Feed,
         projection: Projection[Any, Any],
         store: ReadModelStore[Any, Any],
         *,
@@ -35,28 +39,34 @@ class Projector:
     ) -> None:
         self.projection = projection
         self._changed = changed
-        self._log = event_log
+        self._feed = feed
         self._store = store
+        self._checkpoint: int | None = None
 
-    def catch_up(self, *, advanced: Callable[[int], None] = lambda _: None) -> int:
-        """Fold everything that stands in the log; the position it came to.
+    def catch_up(
+        self, *, up_to: int | None = None, advanced: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Fold what stands in the log, all of it or up to a position; the position it came to.
 
         Calls `advanced` with each new checkpoint. Raises DatabaseUnavailable and Unprojectable.
         """
-        checkpoint = self._store.checkpoint()
-        advanced(checkpoint)
-        while page := self._log.read(after=checkpoint, limit=PAGE_EVENTS):
+        checkpoint = self._begin(advanced)
+        while up_to is None or checkpoint < up_to:
+            page = self._read(after=checkpoint)
+            if not page:
+                break
             try:
                 checkpoint = self._fold(page, after=checkpoint)
             except CheckpointMoved:
                 checkpoint = self._store.checkpoint()
             except Unprojectable as error:
                 # Everything before it is shown: the model stands where the position says.
-                sound = [record for record in page if record.position < error.position]
+                sound = [entry for entry in page if entry[0].position < error.position]
                 if sound:
                     with suppress(CheckpointMoved):
                         advanced(self._fold(sound, after=checkpoint))
                 raise
+            self._checkpoint = checkpoint
             advanced(checkpoint)
         return checkpoint
 
@@ -66,13 +76,25 @@ class Projector:
         Raises DatabaseUnavailable and Unprojectable; the live model is then as it was.
         """
         twin = self._store.clear_rebuild()
-        Projector(self._log, self.projection, twin).catch_up()
+        Projector(self._feed, self.projection, twin).catch_up()
         while not self._store.adopt_rebuild():
-            Projector(self._log, self.projection, twin).catch_up()
+            Projector(self._feed, self.projection, twin).catch_up()
 
-    def _fold(self, page: list[Record], *, after: int) -> int:
+    def _begin(self, advanced: Callable[[int], None]) -> int:
+        if self._checkpoint is None:
+            self._checkpoint = self._store.checkpoint()
+            advanced(self._checkpoint)
+        return self._checkpoint
+
+    def _read(self, *, after: int) -> Page:
+        try:
+            return self._feed.read(after=after, limit=PAGE_EVENTS)
+        except UnreadableEvent as error:
+            raise Unprojectable(self.projection.name, error.position or after) from error
+
+    def _fold(self, page: Page, *, after: int) -> int:
         concerned = self._concerned(page)
-        position = page[-1].position
+        position = page[-1][0].position
         with self._store.turn(after=after, to=position) as turn:
             rows = turn.load({key for key, _, _ in concerned}) if concerned else {}
             changed = {}
@@ -85,17 +107,10 @@ class Projector:
         self._changed(changed)
         return position
 
-    def _concerned(self, page: list[Record]) -> list[tuple[Any, Record, Any]]:
-        concerned = []
-        for record in page:
-            try:
-                event = self._log.decode(record)
-                key = self.projection.key(record, event)
-            except UnreadableEvent as error:
-                raise Unprojectable(self.projection.name, record.position) from error
-            if key is not None:
-                concerned.append((key, record, event))
-        return concerned
+    def _concerned(self, page: Page) -> list[tuple[Any, Record, Any]]:
+        key_of = self.projection.key
+        keyed = [(key_of(record, event), record, event) for record, event in page]
+        return [one for one in keyed if one[0] is not None]
 
     def _evolve(self, row: Any, record: Record, event: Any) -> Any:
         try:
@@ -112,17 +127,33 @@ class Unprojectable(Exception):
         self.position = position
 
 
-class ProjectionThread:
-    """Keeps one read model up with the log until it is stopped."""
+class Followed:
+    """A read model that is kept up with the log, until it meets an event it cannot show.
 
-    def __init__(self, projector: Projector, *, advanced: Callable[[str, int], None]) -> None:
+    `stopped_before` is the position of that event, None as long as all is well.
+    """
+
+    def __init__(self, projector: Projector) -> None:
         self.name = projector.projection.name
+        self.projector = projector
         self.stopped_before: int | None = None
-        self._projector = projector
+
+
+class ProjectionThread:
+    """Keeps read models up with the log until it is stopped.
+
+    One thread for all of them: each has its own checkpoint and transactions, but threads of their
+    own would only wait for one another and for the interpreter's lock.
+    """
+
+    def __init__(self, models: Sequence[Followed], *, advanced: Callable[[str, int], None]) -> None:
+        self.models = models
         self._advanced = advanced
+        self._head = 0
         self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self._hurry = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="projections", daemon=True)
 
     def start(self) -> None:
         """Begin to follow the log."""
@@ -130,29 +161,47 @@ class ProjectionThread:
 
     def stop(self) -> None:
         """End after the page under way."""
-        self._stopping.set()
+        self._stopping = True
         self._wake.set()
+        self._hurry.set()
         self._thread.join()
 
-    def wake(self) -> None:
-        """Something was committed."""
+    def wake(self, head: int) -> None:
+        """Something was committed, and the log ends there now."""
+        self._head = head
         self._wake.set()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.clear()
-            try:
-                self._projector.catch_up(advanced=lambda p: self._advanced(self.name, p))
-            except DatabaseUnavailable:
-                self._stopping.wait(AWAY_PAUSE_SECONDS)
-                continue
-            except Exception as error:  # noqa: BLE001 - the runner: nothing may pass unseen
-                self._give_up(error)
-                return
-            self._wake.wait(POLL_SECONDS)
+    def hurry(self) -> None:
+        """Somebody waits: gather no longer."""
+        self._hurry.set()
 
-    def _give_up(self, error: Exception) -> None:
-        self.stopped_before = error.position if isinstance(error, Unprojectable) else 0
-        log.critical(
-            "read_model_stopped", model=self.name, before=self.stopped_before, exc_info=error
-        )
+    def _run(self) -> None:
+        told = False
+        while not self._stopping:
+            self._wake.clear()
+            self._hurry.clear()
+            head = self._head if told else None
+            try:
+                for model in self.models:
+                    self._follow(model, head)
+            except DatabaseUnavailable:
+                self._hurry.wait(AWAY_PAUSE_SECONDS)
+                told = False
+                continue
+            self._hurry.wait(GATHER_SECONDS)
+            told = self._wake.wait(POLL_SECONDS)
+
+    def _follow(self, model: Followed, head: int | None) -> None:
+        if model.stopped_before is not None or self._stopping:
+            return
+        try:
+            model.projector.catch_up(
+                up_to=head, advanced=lambda position: self._advanced(model.name, position)
+            )
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            model.stopped_before = error.position if isinstance(error, Unprojectable) else 0
+            log.critical(
+                "read_model_stopped", model=model.name, before=model.stopped_before, exc_info=error
+            )

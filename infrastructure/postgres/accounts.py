@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
@@ -14,10 +15,9 @@ from application.accounts.account import (
     Account,
     AccountExists,
     LastAdministrator,
-    RequestKey,
     Stored,
-    part_id,
 )
+from application.commands import RequestKey
 from domain.errors import IdempotencyKeyReused
 from infrastructure.postgres import sql_files
 from infrastructure.postgres.pool import async_connection_of, read_async
@@ -116,26 +116,6 @@ class PostgresAccounts:
             wanted = {"agent_id": agent_id, "position": position}
             return await _one(connection, "withdraw", wanted)
 
-    async def keep(self, request: RequestKey) -> None:
-        """Remember a request key by itself. Raises IdempotencyKeyReused."""
-        async with async_connection_of(self._pool) as connection, connection.transaction():
-            await _kept(connection, request, None)
-
-    async def reused(self, requests: Sequence[RequestKey]) -> Sequence[UUID]:
-        """The ids of those whose key is kept, here or in the log, for another request."""
-        asked = {
-            "ids": [request.command_id for request in requests],
-            "parts": [part_id(request.command_id, 0) for request in requests],
-            "fingerprints": [request.fingerprint for request in requests],
-        }
-
-        async def ask(connection: AsyncConnection[TupleRow]) -> Sequence[UUID]:
-            return [
-                row[0] for row in await (await connection.execute(SQL["reused"], asked)).fetchall()
-            ]
-
-        return await read_async(self._pool, ask)
-
     async def _read_one(self, name: str, parameters: Sequence[Any]) -> Account | None:
         return await read_async(self._pool, lambda connection: _one(connection, name, parameters))
 
@@ -150,20 +130,18 @@ async def _answered(
 
 
 async def _kept(
-    connection: AsyncConnection[TupleRow], request: RequestKey, account_id: UUID | None
+    connection: AsyncConnection[TupleRow], request: RequestKey, account_id: UUID
 ) -> UUID | None:
     """Keep the key, or tell which account it was kept for. Raises IdempotencyKeyReused."""
-    if request.fingerprint is None:
-        return None
-    new = (request.command_id, request.fingerprint, account_id)
-    if await (await connection.execute(SQL["keep_request"], new)).fetchone():
+    new = (request.command_id, request.fingerprint, orjson.dumps(account_id))
+    kept = await (await connection.execute(SQL["keep_request"], new)).fetchone()
+    if kept is None or kept[0]:
         return None
     row = await (await connection.execute(SQL["request"], (request.command_id,))).fetchone()
     assert row is not None, "a key that conflicts is there"
     if row[0] != request.fingerprint:
         raise IdempotencyKeyReused
-    former: UUID | None = row[1]
-    return former
+    return UUID(orjson.loads(row[1]))
 
 
 async def _one(

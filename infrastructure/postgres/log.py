@@ -1,80 +1,64 @@
-"""The event log in PostgreSQL: the library's recorder interface, over a table and a function of
-our own.
+"""The event log in PostgreSQL: over a table and functions of our own.
 
 Of the library's PostgreSQL recorder nothing could stay as shipped (its table lock, its unlocked
 function, its pipeline and its retries each lose events or hang; see Decisions in
-infrastructure/README.md), so this implements the interface that it implements, and the library's
-event store and repository work on it unchanged.
+infrastructure/README.md). Its events and aggregates are what is written and read here.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from struct import Struct
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
-from eventsourcing.application import AggregateNotFoundError, Repository
 from eventsourcing.domain import AggregateEvent
-from eventsourcing.persistence import AggregateRecorder, EventStore, StoredEvent
+from eventsourcing.persistence import StoredEvent
 from psycopg import Connection
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
+from application.commands import RequestKey
 from application.ports import (
-    Append,
-    CommandRepeated,
-    Outcome,
+    AppendRefused,
+    KeptRequest,
     Record,
     Store,
+    StoredAggregate,
     UnreadableEvent,
-    VersionConflict,
+    Written,
 )
 from domain.aggregate import Aggregate
-from infrastructure.mapper import CatalogueMapper, SnapshotMapper, take_snapshot
+from domain.errors import DatabaseUnavailable
+from infrastructure.mapper import CatalogueMapper, SnapshotMapper
+from infrastructure.postgres import arrays
+from infrastructure.postgres.arrays import array_of
 from infrastructure.postgres.pool import connection_of, read
 from infrastructure.postgres.sql_files import load
+from infrastructure.postgres.statement import PreparedStatement
 
 SQL = load("log.sql")
-VERSION_MAX = 2**62
 PAGE_BYTES = 16 * 2**20
+EVENT_COLUMNS = {
+    "aggregate_id": "uuid",
+    "version": "bigint",
+    "topic": "text",
+    "state": "bytea",
+    "tenant": "text",
+    "actor": "text",
+    "command_id": "uuid",
+    "correlation_id": "uuid",
+    "causation_id": "text",
+    "traceparent": "text",
+}
+REQUEST_COLUMNS = ("uuid", "bytea", "bytea")
+_int8 = Struct("!q").unpack
 
 Pool = ConnectionPool[Connection[TupleRow]]
-
-
-class StreamRecorder(AggregateRecorder):
-    """Reads what one aggregate's stream holds, of events or of snapshots."""
-
-    def __init__(self, pool: Pool, *, statement: str, newest_first: str) -> None:
-        self._pool = pool
-        self._statement = SQL[statement]
-        self._newest_first = SQL[newest_first]
-
-    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
-        """Nothing is written this way: the log has one entrance, PostgresLog.append."""
-        raise NotImplementedError("events are written by PostgresLog.append")
-
-    def select_events(
-        self,
-        originator_id: UUID | str,
-        *,
-        gt: int | None = None,
-        lte: int | None = None,
-        desc: bool = False,
-        limit: int | None = None,
-    ) -> Sequence[StoredEvent]:
-        """Stored events of one stream by version. Raises DatabaseUnavailable."""
-        parameters = {
-            "aggregate_id": originator_id,
-            "above": gt or 0,
-            "up_to": VERSION_MAX if lte is None else lte,
-            "limit": limit,
-        }
-        statement = self._newest_first if desc else self._statement
-
-        def ask(connection: Connection[TupleRow]) -> list[StoredEvent]:
-            rows = connection.cursor(binary=True).execute(statement, parameters).fetchall()
-            return [StoredEvent(row[0], row[1], row[2], bytes(row[3])) for row in rows]
-
-        return read(self._pool, ask)
+Event = tuple[int, str, bytes]
+"""Of one aggregate: version, topic, state."""
 
 
 class PostgresLog:
@@ -83,15 +67,15 @@ class PostgresLog:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._mapper = CatalogueMapper()
-        events = StreamRecorder(
-            pool, statement="aggregate_events", newest_first="aggregate_events_newest_first"
+        self._snapshots = SnapshotMapper()
+        kinds = [*EVENT_COLUMNS.values(), *REQUEST_COLUMNS]
+        self._append = PreparedStatement(
+            str(pool.conninfo), SQL["append"], [arrays.array_oid(kind) for kind in kinds]
         )
-        snapshots = StreamRecorder(pool, statement="snapshots", newest_first="snapshots")
-        self._events = EventStore(self._mapper, events)
-        self._with_snapshots = Repository(
-            self._events, snapshot_store=EventStore(SnapshotMapper(), snapshots)
-        )
-        self._without_snapshots = Repository(self._events)
+
+    async def close(self) -> None:
+        """End the connection that appends."""
+        await self._append.close()
 
     def store(self) -> Store:
         """Which log this is. Raises DatabaseUnavailable."""
@@ -99,71 +83,100 @@ class PostgresLog:
         assert row is not None, "the migration puts this row"
         return Store(store_id=row[0], epoch=row[1])
 
-    def append(self, batch: Sequence[Append]) -> list[int]:
-        """One statement, one commit; see EventLog.append for what is raised.
-
-        DatabaseUnavailable leaves open whether it was written; `outcomes` tells.
-        """
-        parameters = self._append_parameters(batch)
+    async def append(self, records: Sequence[Record], requests: Sequence[KeptRequest]) -> Written:
+        """One statement, one commit; see EventLog.append for what is raised."""
+        columns = [
+            array_of(kind, [getattr(record, name) for record in records])
+            for name, kind in EVENT_COLUMNS.items()
+        ]
+        of_requests: list[list[Any]] = [
+            [request.key.command_id for request in requests],
+            [request.key.fingerprint for request in requests],
+            [request.answer for request in requests],
+        ]
+        columns += [array_of(*column) for column in zip(REQUEST_COLUMNS, of_requests, strict=True)]
         try:
-            with connection_of(self._pool) as connection:
-                cursor = connection.cursor(binary=True)
-                rows = cursor.execute(SQL["append"], parameters).fetchall()
+            result = await self._append.execute(columns)
         except psycopg.errors.UniqueViolation as error:
-            if error.diag.constraint_name == "commands_once":
-                raise CommandRepeated from error
-            raise VersionConflict from error
-        return [row[0] for row in rows]
+            raise await asyncio.to_thread(self._refusal, records, requests) from error
+        head, base, recorded = (_int8(result.get_value(0, n) or b"")[0] for n in range(3))
+        _place(records, base, arrays.EPOCH + timedelta(microseconds=recorded))
+        return Written(head=head, base=base)
 
-    def outcomes(self, command_ids: Collection[UUID]) -> dict[UUID, Outcome]:
-        """By primary key, once no append is under way. Raises DatabaseUnavailable."""
-        rows = self._ask(
-            lambda connection: connection.execute(SQL["outcomes"], (list(command_ids),)).fetchall()
-        )
-        return {
-            row[0]: Outcome(
-                fingerprint=None if row[1] is None else bytes(row[1]),
-                aggregate_id=row[2],
-                version=row[3],
-                position=row[4],
-                refusal_code=row[5],
-                refusal_message=row[6],
-            )
-            for row in rows
+    async def find_append(
+        self, records: Sequence[Record], requests: Sequence[KeptRequest]
+    ) -> Written | None:
+        """By its events or its first request, once none of ours can come through any more. Raises
+        DatabaseUnavailable."""
+        await self._append.close()
+        parameters = {
+            "aggregates": [record.aggregate_id for record in records],
+            "versions": [record.version for record in records],
+            "commands": [record.command_id for record in records],
+            "key": requests[0].key.command_id if requests else None,
         }
+
+        def ask(connection: Connection[TupleRow]) -> Any:
+            name = self._append.application_name
+            (left,) = connection.execute(SQL["end_append"], (name,)).fetchall()[0]
+            if left:
+                raise DatabaseUnavailable("An append is still under way.")
+            return connection.execute(SQL["find_append"], parameters).fetchone()
+
+        row = await asyncio.to_thread(self._ask, ask)
+        if row is None:
+            return None
+        _place(records, row[0], row[1])
+        return Written(head=None, base=row[0])
+
+    async def kept_requests(self, keys: Collection[UUID]) -> dict[UUID, KeptRequest]:
+        """By primary key. Raises DatabaseUnavailable."""
+        return await asyncio.to_thread(self._kept_requests, keys)
+
+    async def taken(self, versions: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        """By the unique index. Raises DatabaseUnavailable."""
+        return await asyncio.to_thread(self._taken, versions)
 
     def load(self, aggregate_id: UUID) -> Aggregate | None:
         """From the newest snapshot that can be read. Raises DatabaseUnavailable,
         UnreadableEvent."""
-        try:
-            return self._get(self._with_snapshots, aggregate_id)
-        except UnreadableEvent:
-            # A snapshot of a former shape is no loss: the events tell the same.
-            return self._get(self._without_snapshots, aggregate_id)
+        found = self.load_many([aggregate_id]).get(aggregate_id)
+        if isinstance(found, UnreadableEvent):
+            raise found
+        return found
 
-    def keep_snapshot(self, aggregate: Aggregate) -> None:
-        """Raises DatabaseUnavailable."""
-        stored = SnapshotMapper().to_stored_event(take_snapshot(aggregate))
+    def load_many(self, aggregate_ids: Collection[UUID]) -> dict[UUID, Aggregate | UnreadableEvent]:
+        """Two queries, however many. Raises DatabaseUnavailable."""
+        snapshots = self._newest_snapshots(aggregate_ids)
+        versions = [snapshots[i].version if i in snapshots else 0 for i in aggregate_ids]
+        events = self._events_of(list(aggregate_ids), versions)
+        found: dict[UUID, Aggregate | UnreadableEvent] = {}
+        for aggregate_id in snapshots.keys() | events.keys():
+            try:
+                aggregate = snapshots.get(aggregate_id)
+                found[aggregate_id] = self._evolved(aggregate_id, aggregate, events[aggregate_id])
+            except UnreadableEvent as error:
+                found[aggregate_id] = error
+        return found
+
+    def take_snapshot(self, aggregate: Aggregate) -> StoredAggregate:
+        """Its present state as JSON."""
+        return self._snapshots.encode_aggregate(aggregate)
+
+    def keep_snapshots(self, aggregates: Sequence[StoredAggregate]) -> None:
+        """In place of older ones. Raises DatabaseUnavailable."""
+        columns = [
+            [getattr(one, name) for one in aggregates]
+            for name in ("aggregate_id", "version", "topic", "state")
+        ]
         with connection_of(self._pool) as connection:
-            connection.execute(
-                SQL["keep_snapshot"],
-                {
-                    "aggregate_id": stored.originator_id,
-                    "version": stored.originator_version,
-                    "topic": stored.topic,
-                    "state": stored.state,
-                },
-            )
+            connection.execute(SQL["keep_snapshots"], columns)
 
     def read(self, *, after: int, limit: int) -> list[Record]:
         """A keyset page. Raises DatabaseUnavailable."""
-
-        def ask(connection: Connection[TupleRow]) -> list[Record]:
-            with connection.cursor(binary=True, row_factory=class_row(Record)) as cursor:
-                page = {"after": after, "limit": limit, "bytes": PAGE_BYTES}
-                return cursor.execute(SQL["read"], page).fetchall()
-
-        return read(self._pool, ask)
+        page = {"after": after, "limit": limit, "bytes": PAGE_BYTES}
+        rows = self._ask(lambda c: c.cursor(binary=True).execute(SQL["read"], page).fetchall())
+        return [Record(*row) for row in rows]
 
     def head(self) -> int:
         """Raises DatabaseUnavailable."""
@@ -171,56 +184,82 @@ class PostgresLog:
         assert row is not None
         return int(row[0])
 
+    def encode(self, event: AggregateEvent) -> bytes:
+        """Raises TypeError."""
+        return self._mapper.encode(event)
+
     def decode(self, record: Record) -> AggregateEvent:
         """Raises UnreadableEvent."""
-        return self._mapper.to_domain_event(
-            StoredEvent(record.aggregate_id, record.version, record.topic, record.state)
-        )
+        return self._mapper.decode(record.aggregate_id, record.version, record.topic, record.state)
 
     def _ask(self, ask: Callable[[Connection[TupleRow]], Any]) -> Any:
         return read(self._pool, ask)
 
-    @staticmethod
-    def _get(repository: "Repository[UUID]", aggregate_id: UUID) -> Aggregate | None:
-        try:
-            aggregate: Aggregate = repository.get(aggregate_id)
-        except AggregateNotFoundError:
-            return None
+    def _kept_requests(self, keys: Collection[UUID]) -> dict[UUID, KeptRequest]:
+        rows = self._ask(lambda c: c.execute(SQL["kept_requests"], (list(keys),)).fetchall())
+        return {
+            key: KeptRequest(
+                key=RequestKey(command_id=key, fingerprint=bytes(fingerprint)),
+                answer=bytes(answer),
+                base=base,
+            )
+            for key, fingerprint, base, answer in rows
+        }
+
+    def _refusal(self, records: Sequence[Record], requests: Sequence[KeptRequest]) -> AppendRefused:
+        """What stood in the way of an append."""
+        taken = self._taken([(record.aggregate_id, record.version) for record in records])
+        kept = self._kept_requests([request.key.command_id for request in requests])
+        return AppendRefused(taken, list(kept.values()))
+
+    def _taken(self, versions: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        columns = [one[0] for one in versions], [one[1] for one in versions]
+        rows = self._ask(lambda c: c.execute(SQL["taken_versions"], columns).fetchall())
+        return {row[0] for row in rows}
+
+    def _newest_snapshots(self, aggregate_ids: Collection[UUID]) -> dict[UUID, Aggregate]:
+        rows = self._ask(
+            lambda c: (
+                c.cursor(binary=True)
+                .execute(SQL["newest_snapshots"], (list(aggregate_ids),))
+                .fetchall()
+            )
+        )
+        found = {}
+        for row in rows:
+            try:
+                snapshot = self._snapshots.to_domain_event(StoredEvent(*row))
+            except UnreadableEvent:
+                # A snapshot of a former shape is no loss: the events tell the same.
+                continue
+            found[row[0]] = cast("Aggregate", snapshot.mutate(None))
+        return found
+
+    def _events_of(
+        self, aggregate_ids: list[UUID], above: list[int]
+    ) -> defaultdict[UUID, list[Event]]:
+        rows = self._ask(
+            lambda c: (
+                c.cursor(binary=True)
+                .execute(SQL["events_of_aggregates"], (aggregate_ids, above))
+                .fetchall()
+            )
+        )
+        events: defaultdict[UUID, list[Event]] = defaultdict(list)
+        for aggregate_id, *event in rows:
+            events[aggregate_id].append(cast("Event", tuple(event)))
+        return events
+
+    def _evolved(
+        self, aggregate_id: UUID, aggregate: Aggregate | None, events: list[Event]
+    ) -> Aggregate:
+        for version, topic, state in events:
+            event = self._mapper.decode(aggregate_id, version, topic, state)
+            aggregate = event.mutate(aggregate)
+        assert aggregate is not None, "it has a snapshot or an event"
         return aggregate
 
-    def _append_parameters(self, batch: Sequence[Append]) -> list[list[Any]]:
-        outcomes: list[tuple[Any, ...]] = []
-        events: list[tuple[Any, ...]] = []
-        for append in batch:
-            origin, refusal = append.origin, append.refusal
-            outcomes.append(
-                (
-                    origin.command_id,
-                    origin.fingerprint,
-                    append.aggregate_id,
-                    append.version,
-                    refusal.code if refusal else None,
-                    refusal.message if refusal else None,
-                )
-            )
-            for event in append.events:
-                stored = self._mapper.to_stored_event(event)
-                events.append(
-                    (
-                        origin.command_id,
-                        stored.originator_id,
-                        stored.originator_version,
-                        stored.topic,
-                        stored.state,
-                        origin.tenant,
-                        origin.actor,
-                        append.correlation_id,
-                        origin.causation_id,
-                        origin.traceparent,
-                    )
-                )
-        return _columns(outcomes, 6) + _columns(events, 10)
 
-
-def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
+def _place(records: Sequence[Record], base: int, recorded_at: datetime) -> None:
+    for position, record in enumerate(records, start=base + 1):
+        record.position, record.recorded_at = position, recorded_at

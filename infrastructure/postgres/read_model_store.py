@@ -1,8 +1,9 @@
 """Rows of a read model and their checkpoint, in PostgreSQL, moved in one transaction."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar, get_type_hints
 
 import orjson
@@ -14,6 +15,7 @@ from application.ports import CheckpointMoved
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
+from infrastructure.postgres.arrays import Column
 from infrastructure.postgres.pool import connection_of, read
 from infrastructure.postgres.sql_files import load
 
@@ -23,30 +25,45 @@ RowT = TypeVar("RowT")
 Pool = ConnectionPool[Connection[TupleRow]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TableShape(Generic[RowT]):
     """How rows of one class lie in a table: its name, its key, and the type of each column.
 
-    A column of type `json` holds JSON as bytea (never looked into by SQL), `jsonb` as jsonb.
+    A column of type `json` holds JSON as bytea (never looked into by SQL), `jsonb` as jsonb. What
+    is `fixed` is written when the row is new, and never again.
     """
 
     table: str
     row: type[RowT]
     key: str
-    key_type: str
     columns: dict[str, str]
+    fixed: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """The columns are those of the row, in its order."""
+        assert list(self.columns) == list(get_type_hints(self.row)), self.table
+
+    @property
+    def key_type(self) -> str:
+        """The type of the key."""
+        return self.columns[self.key]
+
+    @cached_property
+    def changing(self) -> list[str]:
+        """The key, and what may change of a row."""
+        return [name for name in self.columns if name not in self.fixed]
+
+    @cached_property
+    def loaded(self) -> list[str]:
+        """What is needed to change a row: not the JSON in it that stays as it is."""
+        return [n for n, kind in self.columns.items() if n in self.changing or kind != "json"]
 
 
-def _shape(table: str, row: type[RowT], key: str, columns: dict[str, str]) -> TableShape[RowT]:
-    assert list(columns) == list(get_type_hints(row)), f"{table}: {columns}"
-    return TableShape(table=table, row=row, key=key, key_type=columns[key], columns=columns)
-
-
-TASK_BOARD = _shape(
-    "task_board",
-    TaskCard,
-    "task_id",
-    {
+TASK_BOARD = TableShape(
+    table="task_board",
+    row=TaskCard,
+    key="task_id",
+    columns={
         "task_id": "uuid",
         "tenant": "text",
         "kind": "text",
@@ -79,12 +96,30 @@ TASK_BOARD = _shape(
         "started_at": "timestamptz",
         "finished_at": "timestamptz",
     },
+    fixed=frozenset(
+        {
+            "tenant",
+            "kind",
+            "input",
+            "requires",
+            "priority",
+            "max_attempts",
+            "timeout_seconds",
+            "not_before",
+            "deadline",
+            "labels",
+            "parent_id",
+            "approval",
+            "submitted_at",
+            "submitted_by",
+        }
+    ),
 )
-AGENT_ROSTER = _shape(
-    "agent_roster",
-    RosterLine,
-    "agent_id",
-    {
+AGENT_ROSTER = TableShape(
+    table="agent_roster",
+    row=RosterLine,
+    key="agent_id",
+    columns={
         "agent_id": "uuid",
         "tenant": "text",
         "name": "text",
@@ -101,11 +136,11 @@ AGENT_ROSTER = _shape(
         "lost": "bigint",
     },
 )
-ACTIVITY_FEED = _shape(
-    "activity_feed",
-    Activity,
-    "position",
-    {
+ACTIVITY_FEED = TableShape(
+    table="activity_feed",
+    row=Activity,
+    key="position",
+    columns={
         "position": "bigint",
         "tenant": "text",
         "at": "timestamptz",
@@ -117,11 +152,12 @@ ACTIVITY_FEED = _shape(
 )
 
 
-def row_from(shape: TableShape[RowT], values: TupleRow) -> RowT:
-    """The row object of a row as selected, column by column."""
+def row_from(shape: TableShape[RowT], values: TupleRow, columns: Iterable[str] = ()) -> RowT:
+    """The row object of a row as selected, column by column; all of them unless some are named."""
     row = object.__new__(shape.row)
-    for (name, kind), value in zip(shape.columns.items(), values, strict=True):
-        setattr(row, name, orjson.loads(value) if kind == "json" and value is not None else value)
+    for name, value in zip(columns or shape.columns, values, strict=True):
+        read = value is not None and shape.columns[name] == "json"
+        setattr(row, name, orjson.loads(value) if read else value)
     return row
 
 
@@ -129,32 +165,42 @@ class PostgresReadModelPage(Generic[KeyT, RowT]):
     """Implements `application.ports.ReadModelPage` within a transaction."""
 
     def __init__(
-        self, connection: Connection[TupleRow], shape: TableShape[RowT], table: str
+        self,
+        connection: Connection[TupleRow],
+        shape: TableShape[RowT],
+        statements: "Statements",
     ) -> None:
         self._connection = connection
         self._shape = shape
-        self._table = table
+        self._statements = statements
+        self._present: set[KeyT] = set()
 
     def load(self, keys: Collection[KeyT]) -> dict[KeyT, RowT]:
-        """Those of the rows that exist, by key."""
-        statement = sql.SQL(SQL["load"]).format(
-            columns=_names(self._shape),
-            table=sql.Identifier(self._table),
-            key=sql.Identifier(self._shape.key),
-            key_type=sql.SQL(self._shape.key_type),
-        )
+        """Those of the rows that exist, by key; without what never changes and may be large."""
         cursor = self._connection.cursor(binary=True)
-        rows = [row_from(self._shape, v) for v in cursor.execute(statement, (list(keys),))]
-        return {getattr(row, self._shape.key): row for row in rows}
+        wanted = Column.of(self._shape.key_type, keys)
+        rows = cursor.execute(self._statements.load, (wanted,)).fetchall()
+        found = [row_from(self._shape, row, self._shape.loaded) for row in rows]
+        by_key = {getattr(row, self._shape.key): row for row in found}
+        self._present.update(by_key)
+        return by_key
 
     def put(self, rows: Iterable[RowT]) -> None:
-        """All of them in one statement, as one array a column."""
-        columns = [
-            [_stored(kind, getattr(row, name)) for row in rows]
-            for name, kind in self._shape.columns.items()
-        ]
-        cursor = self._connection.cursor(binary=True)
-        cursor.execute(_put_statement(self._shape, self._table), columns)
+        """Two statements however many they are: the new ones, and the changes of those that were
+        loaded."""
+        new: list[RowT] = []
+        present: list[RowT] = []
+        for row in rows:
+            (present if getattr(row, self._shape.key) in self._present else new).append(row)
+        if new:
+            self._write(self._statements.insert, self._shape.columns, new)
+        if present:
+            self._write(self._statements.update, self._shape.changing, present)
+
+    def _write(self, statement: str, columns: Iterable[str], rows: Sequence[RowT]) -> None:
+        kinds = self._shape.columns
+        values = [Column.of(kinds[name], [getattr(row, name) for row in rows]) for name in columns]
+        self._connection.cursor(binary=True).execute(statement, values)
 
 
 class PostgresReadModelStore(Generic[KeyT, RowT]):
@@ -164,6 +210,7 @@ class PostgresReadModelStore(Generic[KeyT, RowT]):
         self._pool = pool
         self._shape = shape
         self._table = table or shape.table
+        self._statements = Statements.of(shape, self._table)
 
     def checkpoint(self) -> int:
         """0 before the first page. Raises DatabaseUnavailable."""
@@ -179,7 +226,7 @@ class PostgresReadModelStore(Generic[KeyT, RowT]):
             )
             if moved.fetchone() is None:
                 raise CheckpointMoved
-            yield PostgresReadModelPage(connection, self._shape, self._table)
+            yield PostgresReadModelPage(connection, self._shape, self._statements)
 
     def clear_rebuild(self) -> "PostgresReadModelStore[KeyT, RowT]":
         """The twin table, emptied. Raises DatabaseUnavailable."""
@@ -220,37 +267,30 @@ class PostgresReadModelStore(Generic[KeyT, RowT]):
         return str(row[0])
 
 
-def _names(shape: TableShape[Any]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, shape.columns))
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What is asked of one table, written once. Its names and types are ours, never a caller's."""
 
+    load: str
+    insert: str
+    update: str
 
-def _put_statement(shape: TableShape[Any], table: str) -> sql.Composed:
-    others = [name for name in shape.columns if name != shape.key]
-    return sql.SQL(SQL["put"]).format(
-        table=sql.Identifier(table),
-        columns=_names(shape),
-        arrays=sql.SQL(", ").join(
-            sql.SQL("%s::{}[]").format(sql.SQL(_array_of(kind))) for kind in shape.columns.values()
-        ),
-        key=sql.Identifier(shape.key),
-        changes=sql.SQL(", ").join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in others
-        ),
-    )
-
-
-def _array_of(kind: str) -> str:
-    return "bytea" if kind == "json" else kind
-
-
-ENCODE: dict[str, Callable[[Any], Any]] = {
-    "json": orjson.dumps,
-    "jsonb": lambda value: orjson.dumps(value).decode(),
-    "text": str,
-}
-
-
-def _stored(kind: str, value: Any) -> Any:
-    if value is None or kind not in ENCODE:
-        return value
-    return ENCODE[kind](value)
+    @classmethod
+    def of(cls, shape: TableShape[Any], table: str) -> "Statements":
+        """Those for a table of this shape."""
+        changes = [name for name in shape.changing if name != shape.key]
+        return cls(
+            load=SQL["load"].format(columns=", ".join(shape.loaded), table=table, key=shape.key),
+            insert=SQL["insert"].format(
+                table=table,
+                columns=", ".join(shape.columns),
+                arrays=", ".join("%s" for _ in shape.columns),
+            ),
+            update=SQL["update"].format(
+                table=table,
+                key=shape.key,
+                changes=", ".join(f"{name} = n.{name}" for name in changes),
+                arrays=", ".join("%s" for _ in shape.changing),
+                columns=", ".join(shape.changing),
+            ),
+        )

@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import orjson
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, AsyncServerCursor
 from psycopg.rows import TupleRow, class_row, kwargs_row
 from psycopg_pool import AsyncConnectionPool
 
 from application.ports import Json, Record, Vitals
 from application.processes.floor import KnownAgent, OpenTask
 from application.projections.activity_feed import Activity
+from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
-from application.queries import AgentStatus, EventFilter, TaskFilter
+from application.queries import AgentStatus, EventFilter, TaskFilter, TaskState
 from application.watermarks import LOG
 from domain.agent import Standing
 from domain.routing import Reading, weighted_load
+from infrastructure.postgres.arrays import Column
+from infrastructure.postgres.gathering import Gathering
 from infrastructure.postgres.pool import read_async
 from infrastructure.postgres.read_model_store import (
     ACTIVITY_FEED,
@@ -29,6 +33,7 @@ from infrastructure.postgres.read_model_store import (
 from infrastructure.postgres.sql_files import load
 
 SQL = load("read_models.sql")
+OPEN_TASKS_AT_ONCE = 2_000
 NOT_IN_LISTS = frozenset({"input", "result"})
 AsyncPool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
@@ -38,11 +43,17 @@ class PostgresReadModels:
 
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
+        self._states: Gathering[UUID, TaskState] = Gathering(self._task_states)
 
     async def task(self, tenant: str, task_id: UUID) -> TaskCard | None:
         """By primary key. Raises DatabaseUnavailable."""
         rows = await self._ask(_select("task", TASK_BOARD), {"tenant": tenant, "task_id": task_id})
         return row_from(TASK_BOARD, rows[0]) if rows else None
+
+    async def task_state(self, tenant: str, task_id: UUID) -> TaskState | None:
+        """By primary key, with all who ask at the same moment. Raises DatabaseUnavailable."""
+        state = await self._states.find(task_id)
+        return state if state is not None and state.tenant == tenant else None
 
     async def tasks(
         self, tenant: str, wanted: TaskFilter, *, before: UUID | None, limit: int
@@ -58,7 +69,8 @@ class PostgresReadModels:
             "before": before,
             "limit": limit,
         }
-        rows = await self._ask(_select("tasks", TASK_BOARD, without=NOT_IN_LISTS), parameters)
+        statement = _select("tasks", TASK_BOARD, without=NOT_IN_LISTS)
+        rows = await self._ask(statement, parameters, prepare=False)
         return [row_from(TASK_BOARD, row) for row in rows]
 
     async def task_counts(self, tenant: str) -> dict[str, int]:
@@ -75,6 +87,11 @@ class PostgresReadModels:
     ) -> Sequence[AgentStatus]:
         """A keyset page by name. Raises DatabaseUnavailable."""
         return await self._agents(tenant, agent_id=None, after=after, limit=limit)
+
+    async def roster(self, tenant: str) -> Sequence[RosterLine]:
+        """Raises DatabaseUnavailable."""
+        rows = await self._ask(_select("roster", AGENT_ROSTER), (tenant,))
+        return [row_from(AGENT_ROSTER, row) for row in rows]
 
     async def activity(self, tenant: str, *, before: int | None, limit: int) -> Sequence[Activity]:
         """A keyset page. Raises DatabaseUnavailable."""
@@ -95,7 +112,7 @@ class PostgresReadModels:
 
         async def ask(connection: AsyncConnection[TupleRow]) -> list[Record]:
             async with connection.cursor(binary=True, row_factory=class_row(Record)) as cursor:
-                await cursor.execute(SQL["events"], parameters)
+                await cursor.execute(SQL["events"], parameters, prepare=False)
                 return await cursor.fetchall()
 
         return await read_async(self._pool, ask)
@@ -124,9 +141,13 @@ class PostgresReadModels:
                     load("read_model_store.sql")["checkpoint"], ("task_board",)
                 )
                 row = await checkpoint.fetchone()
-                cursor = connection.cursor(binary=True, row_factory=kwargs_row(_open_task))
-                await cursor.execute(SQL["open_tasks"])
-                return (row[0] if row else 0), await cursor.fetchall()
+                # A cursor of the server's: a million rows at once would take half a gigabyte.
+                async with AsyncServerCursor(
+                    connection, "open_tasks", row_factory=kwargs_row(_open_task)
+                ) as cursor:
+                    cursor.itersize = OPEN_TASKS_AT_ONCE
+                    await cursor.execute(SQL["open_tasks"], binary=True)
+                    return (row[0] if row else 0), [task async for task in cursor]
 
         return await read_async(self._pool, ask)
 
@@ -175,22 +196,32 @@ class PostgresReadModels:
         rows = await self._ask(_select("agents", AGENT_ROSTER), parameters)
         return [_agent_status(row) for row in rows]
 
-    async def _ask(self, statement: Any, parameters: Any) -> list[TupleRow]:
+    async def _task_states(self, task_ids: Sequence[UUID]) -> dict[UUID, TaskState]:
+        rows = await self._ask(SQL["task_states"], (Column.of("uuid", task_ids),))
+        return {row[0]: _task_state(*row) for row in rows}
+
+    async def _ask(
+        self, statement: Any, parameters: Any, *, prepare: bool | None = None
+    ) -> list[TupleRow]:
         async def ask(connection: AsyncConnection[TupleRow]) -> list[TupleRow]:
             cursor = connection.cursor(binary=True)
-            await cursor.execute(statement, parameters)
+            await cursor.execute(statement, parameters, prepare=prepare)
             return await cursor.fetchall() if cursor.description else []
 
         return await read_async(self._pool, ask)
 
 
-def _select(
-    name: str, shape: TableShape[Any], *, without: frozenset[str] = frozenset()
-) -> sql.Composed:
-    columns = sql.SQL(", ").join(
-        sql.SQL("NULL") if column in without else sql.Identifier(column) for column in shape.columns
-    )
-    return sql.SQL(SQL[name]).format(columns=columns)
+@cache
+def _select(name: str, shape: TableShape[Any], *, without: frozenset[str] = frozenset()) -> str:
+    columns = ", ".join("NULL" if column in without else column for column in shape.columns)
+    return SQL[name].format(columns=columns)
+
+
+def _task_state(*values: Any) -> TaskState:
+    state = TaskState(*values)
+    if state.result is not None:
+        state.result = orjson.loads(state.result)
+    return state
 
 
 def _open_task(requires: list[str], **columns: Any) -> OpenTask:

@@ -62,9 +62,9 @@ class Endpoint:
         claims = read_token(headers, request.scope["query_string"], self._process)
         caller = await _allowed_caller(request, operation, self._process, claims)
         call = await _call(request, headers, operation, self._process, caller)
-        if call.given_key is None:
+        if call.key is None:
             return await _handled(call, operation, claims)
-        async with self._process.accounts.keys.only(call.given_key):
+        with self._process.accounts.keys.only(call.key):
             return await _handled(call, operation, claims)
 
 
@@ -98,13 +98,13 @@ async def _call(
 ) -> Call[Any, Any]:
     parameters = parameters_of(operation.parameters, request.scope["query_string"])
     version = expected_version(headers) if operation.versioned else None
-    key = idempotency_key(headers) if operation.repeatable else None
-    body, canonical, given_key = None, None, None
+    given = idempotency_key(headers) if operation.repeatable else None
+    body, canonical, key = None, None, None
     if operation.body is not None:
         body, canonical = await _body(request, headers, operation.body, operation.body_optional)
-    if caller is not None and key is not None:
+    if caller is not None and given is not None:
         parts = [request.method, request.scope["path"], version, canonical]
-        given_key = request_key(caller, key, request_parts=parts)
+        key = request_key(caller, given, request_parts=parts)
     return Call(
         request=request,
         headers=headers,
@@ -112,7 +112,7 @@ async def _call(
         parameters=parameters,
         body=body,
         caller=caller,
-        given_key=given_key,
+        key=key,
         version=version,
     )
 

@@ -10,6 +10,7 @@ from application.accounts.account import (
     WrongCredentials,
     WrongPassword,
 )
+from application.answers import Failed
 from domain.errors import (
     Conflict,
     ControlPlaneError,
@@ -173,6 +174,7 @@ STATUSES: tuple[tuple[type[ControlPlaneError], int], ...] = (
     (Invalid, 422),
     (TooManyAttempts, 429),
     (InternalError, 500),
+    (Failed, 500),
     (Unavailable, 503),
 )
 """The first that fits: a mismatch of versions is a conflict too, and comes before it."""

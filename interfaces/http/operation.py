@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from application.access import SCOPES, Principal
-from application.accounts.account import RequestKey
-from application.commands import Origin
+from application.commands import Origin, RequestKey
 from application.cursor import Cursor
 from application.ids import uuid7
 from domain.errors import ControlPlaneError, EpochEnded
@@ -38,7 +37,7 @@ class Call(Generic[BodyT, ParametersT]):
     parameters: ParametersT
     body: BodyT
     caller: Principal | None
-    given_key: RequestKey | None
+    key: RequestKey | None
     version: int | None
 
     @property
@@ -46,11 +45,6 @@ class Call(Generic[BodyT, ParametersT]):
         """Who asks; on an open route nobody knows."""
         assert self.caller is not None, "an open route asked who calls"
         return self.caller
-
-    @property
-    def key(self) -> RequestKey:
-        """What makes the request repeatable; for one that nobody can repeat, another each time."""
-        return self.given_key or RequestKey(command_id=uuid7(), fingerprint=None)
 
     @property
     def tenant(self) -> str:
@@ -92,21 +86,22 @@ class Call(Generic[BodyT, ParametersT]):
 
     def origin(self) -> Origin:
         """Who asks, for the one command that the request is."""
-        return self._origins([self.given_key.command_id if self.given_key else uuid7()])[0]
+        return self._origins([self._command_id()])[0]
 
     def origins_of_parts(self, count: int) -> list[Origin]:
         """The same for each of the many commands that the request holds, in order."""
-        return self._origins(ids_of_parts(self.given_key, count))
+        return self._origins(ids_of_parts(self._command_id(), count))
+
+    def _command_id(self) -> UUID:
+        return self.key.command_id if self.key else uuid7()
 
     def _origins(self, command_ids: Iterable[UUID]) -> list[Origin]:
         caller, trace = self.principal, traceparent(self.headers)
-        fingerprint = self.given_key.fingerprint if self.given_key else None
         return [
             Origin(
                 tenant=caller.tenant,
                 actor=caller.subject,
                 command_id=command_id,
-                fingerprint=fingerprint,
                 expected_version=self.version,
                 traceparent=trace,
             )

@@ -8,9 +8,9 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from application.accounts.account import AccessTokens, RequestKey
+from application.accounts.account import AccessTokens
 from application.accounts.administration import Accounts
-from application.commands import Command
+from application.commands import Command, RequestKey
 from application.projections.upkeep import ReadModelUpkeep
 from application.queries import Queries
 from application.receipt import Receipt
@@ -21,18 +21,13 @@ from domain.errors import ControlPlaneError
 class Commands(Protocol):
     """The way to the writer."""
 
-    async def execute(self, command: Command) -> Receipt:
+    async def execute(self, command: Command, key: RequestKey | None = None) -> Receipt:
         """Decide and record one command. Raises what its handler raises."""
 
-    async def execute_many(self, commands: Sequence[Command]) -> list[Receipt | ControlPlaneError]:
+    async def execute_many(
+        self, commands: Sequence[Command], key: RequestKey | None = None
+    ) -> list[Receipt | ControlPlaneError]:
         """The same for many at once, each with its own outcome, in order."""
-
-
-class RequestKeys(Protocol):
-    """Remembers the keys of requests that hold many commands."""
-
-    async def keep(self, request: RequestKey) -> None:
-        """Raises IdempotencyKeyReused when the key stands for another request."""
 
 
 class ServerSettings(Protocol):
@@ -69,8 +64,6 @@ class ControlPlane(Protocol):
     def upkeep(self) -> ReadModelUpkeep: ...
     @property
     def accounts(self) -> Accounts: ...
-    @property
-    def request_keys(self) -> RequestKeys: ...
     @property
     def tokens(self) -> AccessTokens: ...
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from application.accounts.account import RequestKey
+from application.commands import RequestKey
 from domain.errors import IdempotencyKeyReused
 
 KEPT_SECONDS = 60.0
@@ -33,9 +33,9 @@ class RecentAnswers:
         self._kept: OrderedDict[UUID, _Kept] = OrderedDict()
         self._bytes = 0
 
-    def keep(self, key: RequestKey, body: bytes) -> None:
+    def keep(self, key: RequestKey | None, body: bytes) -> None:
         """Remember the body of an answer, unless nobody can ask for it again."""
-        if key.fingerprint is None or key.command_id in self._kept:
+        if key is None or key.command_id in self._kept:
             return
         now = self._clock()
         self._kept[key.command_id] = _Kept(key.fingerprint, body, now + KEPT_SECONDS)
@@ -46,8 +46,10 @@ class RecentAnswers:
             if not self._kept:
                 return
 
-    def find(self, key: RequestKey) -> bytes | None:
+    def find(self, key: RequestKey | None) -> bytes | None:
         """The answer that this request got before. Raises IdempotencyKeyReused."""
+        if key is None:
+            return None
         kept = self._kept.get(key.command_id)
         if kept is None or kept.until < self._clock():
             return None

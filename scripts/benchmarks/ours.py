@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from application.commands import Command, Origin
 from application.commands.agents import DrainAgent, RegisterAgent, ResumeAgent
 from application.commands.tasks import SubmitTask
+from application.feed import Feed
 from application.ids import uuid7
 from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
@@ -221,12 +222,12 @@ def replay(urls: Urls, names: list[str]) -> tuple[int, float]:
     pool = make_pool(urls.application, connections_max=2 * len(names) + 1)
     pool.open(wait=True)
     log = PostgresLog(pool)
-    head = log.head()
+    feed, head = Feed(log), log.head()
     projectors = []
     for name in names:
         projection, shape = MODELS[name]
         twin: Any = PostgresReadModelStore(pool, shape).clear_rebuild()
-        projectors.append(Projector(log, projection(), twin))
+        projectors.append(Projector(feed, projection(), twin))
     reached: list[int] = []
     threads = [
         threading.Thread(target=lambda one=one: reached.append(one.catch_up()))

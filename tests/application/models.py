@@ -7,7 +7,8 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from application.ports import EventLog, ReadModelStore
+from application.feed import Feed
+from application.ports import ReadModelStore
 from application.projections import Projection
 from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
@@ -35,12 +36,10 @@ def store_of(pool: Pool, name: str) -> ReadModelStore[Any, Any]:
 
 
 def projector_of(
-    pool: Pool, log: EventLog, name: str, *, changed: Changed = lambda _: None
+    pool: Pool, feed: Feed, name: str, *, changed: Changed = lambda _: None
 ) -> Projector:
-    return Projector(log, MODELS[name][0](), store_of(pool, name), changed=changed)
+    return Projector(feed, MODELS[name][0](), store_of(pool, name), changed=changed)
 
 
-def projectors_of(
-    pool: Pool, log: EventLog, *, changed: Changed = lambda _: None
-) -> list[Projector]:
-    return [projector_of(pool, log, name, changed=changed) for name in MODELS]
+def projectors_of(pool: Pool, feed: Feed, *, changed: Changed = lambda _: None) -> list[Projector]:
+    return [projector_of(pool, feed, name, changed=changed) for name in MODELS]

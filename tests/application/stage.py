@@ -10,17 +10,16 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventsourcing.domain import AggregateEvent
-
 from application.bells import Bells
 from application.commands import Command
 from application.commands.agents import RegisterAgent
 from application.commands.tasks import ReportCompleted, ReportStarted, SubmitTask
 from application.control_plane import ControlPlane
-from application.follower import LogFollower, Page
+from application.feed import Feed
+from application.follower import LogFollower
 from application.handlers import all_handlers
 from application.ids import uuid7
-from application.ports import EventLog, Record
+from application.ports import Page, Written
 from application.processes.dispatch import Dispatcher, Terms
 from application.processes.floor import Floor
 from application.processes.sweep import Sweep
@@ -44,24 +43,21 @@ LEASE, OFFLINE = timedelta(seconds=30), timedelta(seconds=30)
 FLOOR = "floor"
 LONG = 30.0
 ResultT = TypeVar("ResultT")
-Pages = Callable[[Page], Coroutine[Any, Any, None]]
 
 
 class Stage:
     """Everything that a task meets on its way, with what tests say most often."""
 
-    def __init__(
-        self, log: EventLog, source: PostgresReadModels, models: list[Projector], bells: Bells
-    ) -> None:
-        self.bells = bells
+    def __init__(self, log: PostgresLog, source: PostgresReadModels) -> None:
         self.log = log
+        self.feed = Feed(log)
         self.source = source
-        self.models = models
+        self.bells = Bells()
+        self.models: list[Projector] = []
         self.clock = MovableClock()
         self.watermarks = Watermarks(self._head)
         self.writer = Writer(
-            ControlPlane(log, self.clock, all_handlers()),
-            on_commit=lambda position: self.watermarks.advance(LOG, position),
+            ControlPlane(log, self.clock, all_handlers()), on_commit=self._committed
         )
         self.commands = Commands(self.writer)
         self.floor = Floor(lease=LEASE, ageing_seconds=60)
@@ -198,27 +194,31 @@ class Stage:
     async def _head(self, name: str) -> int:
         return self.watermarks.position(FLOOR) if name == FLOOR else await self.source.head()
 
-    async def fold(self, page: list[tuple[Record, AggregateEvent]]) -> None:
+    def _committed(self, written: Written, page: Page) -> None:
+        self.feed.publish(written, page)
+        if page:
+            self.watermarks.advance(LOG, page[-1][0].position)
+
+    async def fold(self, page: Page) -> None:
         await self.dispatcher.handle(page)
         self.watermarks.advance(FLOOR, page[-1][0].position)
 
 
 @asynccontextmanager
 async def a_stage(
-    database: Database, *, log: Callable[[Any], EventLog] = PostgresLog
+    database: Database, *, log: Callable[[Any], PostgresLog] = PostgresLog
 ) -> AsyncIterator[Stage]:
     """A stage of one test's own."""
     pool = make_pool(database.url, connections_max=6)
     pool.open()
     async_pool = make_async_pool(database.url, connections_max=2)
     await async_pool.open()
-    bells = Bells()
-    bells.attach(asyncio.get_running_loop())
-    models = projectors_of(pool, log(pool), changed=bells.ring)
-    stage = Stage(log(pool), PostgresReadModels(async_pool), models, bells)
+    stage = Stage(log(pool), PostgresReadModels(async_pool))
+    stage.models = projectors_of(pool, stage.feed, changed=stage.bells.ring)
+    stage.bells.attach(asyncio.get_running_loop())
     stage.watermarks.attach(asyncio.get_running_loop())
-    stage.writer.start()
-    follower = LogFollower(stage.log, stage.watermarks, stage.fold, after=0)
+    await stage.writer.start()
+    follower = LogFollower(stage.feed, stage.watermarks, stage.fold, after=0)
     running = [asyncio.create_task(follower.follow()), asyncio.create_task(stage.dispatcher.run())]
     try:
         yield stage
@@ -226,7 +226,8 @@ async def a_stage(
         for task in running:
             task.cancel()
         ended = await asyncio.gather(*running, return_exceptions=True)
-        await asyncio.to_thread(stage.writer.stop)
+        await stage.writer.stop()
+        await stage.log.close()
         await async_pool.close()
         pool.close()
     assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended

@@ -1,10 +1,10 @@
 """Read models are the log, folded: the same rows on every way to the same position."""
 
-import asyncio
+import queue
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,25 +12,23 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from application.commands.tasks import SubmitTask
-from application.control_plane import ControlPlane
-from application.handlers import all_handlers
-from application.ids import uuid7
-from application.ports import CheckpointMoved
+from application.feed import Feed
+from application.ports import CheckpointMoved, Record
 from application.projections import runner
 from application.projections.activity_feed import in_words
-from application.projections.runner import ProjectionThread, Projector, Unprojectable
-from application.writer import Commands, Writer
+from application.projections.runner import Followed, ProjectionThread, Projector, Unprojectable
+from application.projections.task_board import TaskBoardProjection
 from domain.catalogue import EVENTS
 from domain.task_shape import FINAL, LEASED, TaskStatus
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.postgres.log import PostgresLog
-from infrastructure.postgres.pool import make_pool
+from tests.application.desk import Desk, cancel, opened, submit
 from tests.application.models import MODELS, Pool, projector_of, store_of
+from tests.application.poison import poison
 from tests.application.stories import a_story
 from tests.clock import MovableClock
 from tests.conftest import Database
-from tests.given import NOON, a_specification, by
+from tests.given import NOON
 from tests.history.test_stored_events import EXAMPLES, stored
 
 TABLES = tuple(MODELS)
@@ -40,11 +38,17 @@ TABLES = tuple(MODELS)
 class Roll:
     """A log that tests write to, and its read models."""
 
-    pool: Pool
-    log: PostgresLog
-    commands: Commands
+    desk: Desk
     clock: MovableClock
-    owner_url: str
+    database: Database
+
+    @property
+    def pool(self) -> Pool:
+        return self.desk.pool
+
+    @property
+    def log(self) -> PostgresLog:
+        return self.desk.log
 
     def write(self, rng: random.Random, *, length: int = 150) -> int:
         """A random story; the position it came to."""
@@ -52,17 +56,16 @@ class Roll:
         async def tell() -> None:
             for command in a_story(rng, NOON, length=length):
                 self.clock.move(seconds=rng.choice([0, 1]))
-                await self.commands.execute_many([command])
+                await self.desk.commands.execute_many([command])
 
-        asyncio.run(tell())
+        self.desk.loop.run(tell())
         return self.log.head()
 
     def submit(self) -> int:
-        command = SubmitTask(origin=by(), task_id=uuid7(), specification=a_specification())
-        return asyncio.run(self.commands.execute(command)).cursor.position
+        return self.desk.execute(submit()).cursor.position
 
-    def projector(self, name: str) -> Projector:
-        return projector_of(self.pool, self.log, name)
+    def projector(self, name: str, *, feed: Feed | None = None) -> Projector:
+        return projector_of(self.pool, feed or self.desk.feed, name)
 
     def caught_up(self, name: str) -> str:
         self.projector(name).catch_up()
@@ -75,37 +78,20 @@ class Roll:
         return store_of(self.pool, name).checkpoint()
 
     def start_again(self, name: str) -> None:
-        with psycopg.connect(self.owner_url) as owner:
+        with psycopg.connect(self.database.owner_url) as owner:
             owner.execute(f"TRUNCATE musterroll.{name}")
             owner.execute("DELETE FROM musterroll.checkpoints WHERE name = %s", (name,))
-
-    def poison(self, topic: str, state: bytes) -> int:
-        """An event that stands in the log and cannot be read; its position."""
-        with psycopg.connect(self.owner_url) as owner:
-            row = owner.execute(
-                "INSERT INTO musterroll.events (aggregate_id, version, topic, state, tenant, actor,"
-                " command_id, correlation_id, recorded_at) VALUES (gen_random_uuid(), 1, %s, %s,"
-                " 'default', 'x', gen_random_uuid(), gen_random_uuid(), now()) RETURNING position",
-                (topic, state),
-            ).fetchone()
-        assert row is not None
-        return int(row[0])
 
 
 @pytest.fixture
 def roll(database: Database) -> Iterator[Roll]:
-    pool = make_pool(database.url, connections_max=6)
-    pool.open()
-    clock, log = MovableClock(), PostgresLog(pool)
-    writer = Writer(ControlPlane(log, clock, all_handlers()))
-    writer.start()
-    yield Roll(pool, log, Commands(writer), clock, database.owner_url)
-    writer.stop()
-    pool.close()
+    clock = MovableClock()
+    with opened(database.url, clock=clock) as desk:
+        yield Roll(desk, clock, database)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_event_by_event_and_page_by_page_lead_to_the_same_rows(
+def test_event_by_event_and_page_by_page_from_memory_and_from_the_log_lead_to_the_same_rows(
     roll: Roll, rng: random.Random, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     roll.write(rng)
@@ -113,9 +99,11 @@ def test_event_by_event_and_page_by_page_lead_to_the_same_rows(
 
     digests = set()
     for page in (1, 7):
-        roll.start_again(name)
-        monkeypatch.setattr(runner, "PAGE_EVENTS", page)
-        digests.add(roll.caught_up(name))
+        for feed in (roll.desk.feed, Feed(roll.log)):
+            roll.start_again(name)
+            monkeypatch.setattr(runner, "PAGE_EVENTS", page)
+            roll.projector(name, feed=feed).catch_up()
+            digests.add(roll.digest(name))
 
     assert digests == {in_one_page}
     assert roll.checkpoint(name) == roll.log.head()
@@ -128,7 +116,7 @@ def test_every_card_and_every_line_says_what_its_aggregate_says(
     for name in TABLES:
         roll.caught_up(name)
 
-    with psycopg.connect(roll.owner_url, row_factory=dict_row) as owner:
+    with psycopg.connect(roll.database.owner_url, row_factory=dict_row) as owner:
         cards = owner.execute("SELECT * FROM musterroll.task_board").fetchall()
         lines = owner.execute("SELECT * FROM musterroll.agent_roster").fetchall()
 
@@ -156,7 +144,7 @@ def test_a_digest_changes_with_every_row(roll: Roll, name: str, rng: random.Rand
     roll.write(rng, length=40)
     before = roll.caught_up(name)
 
-    with psycopg.connect(roll.owner_url) as owner:
+    with psycopg.connect(roll.database.owner_url) as owner:
         owner.execute(
             f"UPDATE musterroll.{name} SET tenant = 'x' WHERE ctid ="
             f" (SELECT ctid FROM musterroll.{name} LIMIT 1)"
@@ -185,7 +173,8 @@ def test_of_two_projectors_of_a_model_each_event_is_folded_by_one(
     roll.start_again(name)
     monkeypatch.setattr(runner, "PAGE_EVENTS", 3)
 
-    threads = [threading.Thread(target=roll.projector(name).catch_up) for _ in range(3)]
+    feeds = [roll.desk.feed, roll.desk.feed, Feed(roll.log)]
+    threads = [threading.Thread(target=roll.projector(name, feed=f).catch_up) for f in feeds]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -239,7 +228,8 @@ def test_a_model_rebuilt_while_events_are_appended_and_projected_equals_the_live
 ) -> None:
     monkeypatch.setattr(runner, "PAGE_EVENTS", 20)
     roll.write(rng, length=80)
-    live = ProjectionThread(roll.projector(name), advanced=lambda *_: live.wake())
+    model = Followed(roll.projector(name))
+    live = ProjectionThread([model], advanced=lambda *_: live.wake(roll.log.head()))
     writing = threading.Thread(target=roll.write, args=(rng,), kwargs={"length": 150})
     live.start()
     writing.start()
@@ -248,11 +238,11 @@ def test_a_model_rebuilt_while_events_are_appended_and_projected_equals_the_live
     while writing.is_alive() or not rebuilds:
         roll.projector(name).rebuild()
         rebuilds += 1
-        live.wake()
+        live.wake(roll.log.head())
     writing.join()
     live.stop()
 
-    assert live.stopped_before is None
+    assert model.stopped_before is None
     rebuilt = roll.caught_up(name)
     roll.start_again(name)
     assert roll.caught_up(name) == rebuilt
@@ -312,7 +302,7 @@ def test_an_event_that_cannot_be_projected_stops_the_model_before_it_and_says_so
 ) -> None:
     roll.write(rng, length=40)
     last_good = roll.submit()
-    position = roll.poison(topic, state)
+    position = poison(roll.database, topic, state)
     roll.submit()
 
     told: list[int] = []
@@ -326,18 +316,95 @@ def test_an_event_that_cannot_be_projected_stops_the_model_before_it_and_says_so
     assert roll.digest("task_board") == stopped
 
 
-def test_the_thread_of_a_model_that_cannot_go_on_ends_and_names_the_position(
-    roll: Roll, rng: random.Random
-) -> None:
-    position = roll.poison("os:system", b"{}")
-    ended = threading.Event()
-    thread = ProjectionThread(roll.projector("task_board"), advanced=lambda *_: ended.set())
+class Progress:
+    """How far the read models have come that a thread follows, as it tells."""
 
+    def __init__(self) -> None:
+        self._told: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._positions: dict[str, int] = {}
+
+    def advanced(self, name: str, position: int) -> None:
+        self._told.put((name, position))
+
+    def wait_for(self, name: str, position: int) -> None:
+        while self._positions.get(name, -1) < position:
+            told, came_to = self._told.get(timeout=20)
+            self._positions[told] = came_to
+
+
+@contextmanager
+def kept_up(*models: Followed) -> Iterator[tuple[ProjectionThread, Progress]]:
+    """A thread that follows the log while the test goes on."""
+    progress = Progress()
+    thread = ProjectionThread(models, advanced=progress.advanced)
     thread.start()
-    assert ended.wait(20)
+    yield thread, progress
     thread.stop()
 
-    assert thread.stopped_before == position
+
+def test_a_model_that_cannot_go_on_names_the_position(roll: Roll) -> None:
+    position = poison(roll.database)
+    model = Followed(roll.projector("task_board"))
+
+    with kept_up(model) as (_, progress):
+        progress.wait_for("task_board", 0)
+
+    assert model.stopped_before == position
+
+
+def test_a_model_that_cannot_go_on_keeps_no_other_from_it(roll: Roll) -> None:
+    class Puzzled(TaskBoardProjection):
+        """Cannot show what was cancelled."""
+
+        def evolve(self, row: Any, record: Record, event: Any) -> Any:
+            if record.topic == "task.cancelled":
+                raise ZeroDivisionError
+            return super().evolve(row, record, event)
+
+    task_id = roll.desk.execute(submit()).aggregate_id
+    position = roll.desk.execute(cancel(task_id)).cursor.position
+    head = roll.submit()
+    board = Projector(roll.desk.feed, Puzzled(), store_of(roll.pool, "task_board"))
+    models = Followed(board), Followed(roll.projector("activity_feed"))
+
+    with kept_up(*models) as (thread, progress):
+        progress.wait_for("activity_feed", head)
+        later = roll.submit()
+        thread.wake(later)
+        progress.wait_for("activity_feed", later)
+
+    assert [model.stopped_before for model in models] == [position, None]
+    assert roll.checkpoint("task_board") == position - 1
+
+
+def test_a_thread_folds_what_another_process_wrote_without_being_told(
+    roll: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+
+    with (
+        kept_up(Followed(roll.projector("task_board"))) as (_, progress),
+        opened(roll.database.url) as there,
+    ):
+        progress.wait_for("task_board", 0)
+        position = there.execute(submit()).cursor.position
+
+        progress.wait_for("task_board", position)
+
+
+def test_a_thread_that_is_told_that_somebody_waits_gathers_no_longer(
+    roll: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "GATHER_SECONDS", 600)
+    first = roll.submit()
+
+    with kept_up(Followed(roll.projector("task_board"))) as (thread, progress):
+        progress.wait_for("task_board", first)
+        second = roll.submit()
+        thread.wake(second)
+        thread.hurry()
+
+        progress.wait_for("task_board", second)
 
 
 def test_every_event_that_the_feed_shows_has_words_of_its_own() -> None:

@@ -269,11 +269,11 @@ def test_a_task_that_has_ended_is_not_waited_for(database: Database) -> None:
 class ChangedWhileRead(PostgresReadModels):
     """The board moves on while a first answer is on its way."""
 
-    async def task(self, tenant: str, task_id: UUID) -> Any:
-        card = await super().task(tenant, task_id)
+    async def task_state(self, tenant: str, task_id: UUID) -> Any:
+        state = await super().task_state(tenant, task_id)
         while self.meanwhile:
             await self.meanwhile.pop()()
-        return card
+        return state
 
     meanwhile: list[Callable[[], Coroutine[Any, Any, None]]]
 

@@ -86,6 +86,21 @@ def test_those_who_wait_are_released_at_their_position_from_any_thread() -> None
     run(story())
 
 
+def test_that_somebody_waits_is_told_and_not_that_somebody_need_not() -> None:
+    async def story() -> None:
+        awaited: list[str] = []
+        watermarks = Watermarks(Looked(), awaited=awaited.append)
+        watermarks.attach(asyncio.get_running_loop())
+        watermarks.advance("a", 5)
+
+        await watermarks.reached("a", 5, timeout_seconds=0.001)
+        await watermarks.reached("b", 1, timeout_seconds=0.001)
+
+        assert awaited == ["b"]
+
+    run(story())
+
+
 def test_what_another_process_did_is_looked_up() -> None:
     async def story() -> None:
         watermarks = attached(looked := Looked(1, 2, 7))

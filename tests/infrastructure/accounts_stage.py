@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 
 from application.access import Principal
-from application.accounts.account import (
-    Account,
-    Claims,
-    RequestKey,
-)
+from application.accounts.account import Account, Claims
 from application.accounts.administration import Accounts
 from application.accounts.principals import principal_for
-from application.ids import uuid7
 from domain.agent import agent_id_of
 from infrastructure.postgres.accounts import PostgresAccounts
 from infrastructure.postgres.pool import make_async_pool
 from infrastructure.security.passwords import Argon2Hasher
 from tests.conftest import Database
+from tests.given import a_key
 
 PASSWORD = "correct horse battery"
 REVIEWER = agent_id_of("default", "reviewer")
@@ -47,10 +43,6 @@ def play(database: Database) -> Play:
         asyncio.run(played())
 
     return play
-
-
-def a_key(fingerprint: bytes | None = b"1") -> RequestKey:
-    return RequestKey(command_id=uuid7(), fingerprint=fingerprint)
 
 
 def claims_of(account: Account) -> Claims:

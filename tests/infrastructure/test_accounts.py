@@ -7,20 +7,17 @@ import psycopg
 import pytest
 
 from application.access import Foreign, InsufficientScope, Principal
-from application.accounts.account import (
-    AccountExists,
-    RequestKey,
-    ScopeNotGrantable,
-)
+from application.accounts.account import AccountExists, ScopeNotGrantable
 from application.accounts.administration import Accounts, new_password
 from application.accounts.principals import principal_for
+from application.commands import RequestKey
 from domain.errors import IdempotencyKeyReused, Invalid
 from tests.conftest import Database
+from tests.given import a_key
 from tests.infrastructure.accounts_stage import (
     PASSWORD,
     REVIEWER,
     Play,
-    a_key,
     a_user,
     accounts_of,
     play,
@@ -286,20 +283,6 @@ def test_a_repeated_rotation_rotates_once(play: Play) -> None:
     play(story)
 
 
-def test_a_key_kept_by_itself_stands_for_one_request_too(play: Play) -> None:
-    async def story(accounts: Accounts) -> None:
-        store: Any = accounts._store
-        key = a_key()
-        await store.keep(key)
-        await store.keep(key)
-        await store.keep(RequestKey(command_id=key.command_id, fingerprint=None))
-
-        with pytest.raises(IdempotencyKeyReused):
-            await store.keep(RequestKey(command_id=key.command_id, fingerprint=b"2"))
-
-    play(story)
-
-
 # Tenants.
 
 
@@ -416,7 +399,7 @@ def test_no_secret_is_kept_in_clear(database: Database, play: Play) -> None:
 
     with psycopg.connect(database.owner_url) as connection:
         rows = connection.execute("SELECT a::text FROM musterroll.accounts a").fetchall()
-        rows += connection.execute("SELECT r::text FROM musterroll.request_keys r").fetchall()
+        rows += connection.execute("SELECT r::text FROM musterroll.requests r").fetchall()
     for (row,) in rows:
         assert not any(secret in row for secret in secrets)
     assert all("$argon2id$" in row for (row,) in rows[:4])

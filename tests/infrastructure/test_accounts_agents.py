@@ -10,10 +10,10 @@ from application.accounts.account import (
     WrongSecret,
 )
 from application.accounts.administration import Accounts
+from tests.given import a_key
 from tests.infrastructure.accounts_stage import (
     REVIEWER,
     Play,
-    a_key,
     claims_of,
     play,
     the_operator,

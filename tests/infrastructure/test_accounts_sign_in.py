@@ -19,11 +19,11 @@ from application.accounts.account import (
 from application.accounts.administration import Accounts
 from application.accounts.sign_in import narrowed
 from tests.conftest import Database
+from tests.given import a_key
 from tests.infrastructure.accounts_stage import (
     PASSWORD,
     REVIEWER,
     Play,
-    a_key,
     a_user,
     accounts_of,
     claims_of,

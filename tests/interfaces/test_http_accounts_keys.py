@@ -33,6 +33,12 @@ def worker(shared_service: Service, shared_admin: httpx.Client) -> Iterator[http
         yield worker
 
 
+def forget_keys(service: Service) -> None:
+    """As a process that has just begun has never known them."""
+    service.process.accounts.keys._recent.clear()
+    service.process._writer._recent_keys.clear()
+
+
 def require_reused(answer: httpx.Response) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
 
@@ -45,8 +51,8 @@ def test_a_key_that_was_used_elsewhere_is_refused(
     ways, key = uses(), {"Idempotency-Key": uuid4().hex}
     path, body = ways[first]
     shared_admin.post(path, json=body, headers=key).raise_for_status()
-    if forgotten:  # as another process has never known it
-        shared_service.process.accounts.keys._recent.clear()
+    if forgotten:
+        forget_keys(shared_service)
 
     path, body = ways[second]
     require_reused(shared_admin.post(path, json=body, headers=key))
@@ -60,7 +66,7 @@ def test_the_same_request_is_answered_again(
     (path, body), key = uses()[use], {"Idempotency-Key": uuid4().hex}
     first = shared_admin.post(path, json=body, headers=key).raise_for_status()
     if forgotten:
-        shared_service.process.accounts.keys._recent.clear()
+        forget_keys(shared_service)
 
     again = shared_admin.post(path, json=body, headers=key)
 
@@ -85,10 +91,14 @@ def test_reports_count_by_what_they_left_in_the_log(
     reports = {"reports": [about | {"type": "completed", "result": 1}]}
     key = {"Idempotency-Key": "r"}
     worker.post("/reports", json=reports, headers=key).raise_for_status()
-    shared_service.process.accounts.keys._recent.clear()
-
     require_reused(worker.post("/heartbeat", json={}, headers=key))
-    assert worker.post("/reports", json=reports, headers=key).status_code == 200
+    forget_keys(shared_service)
+
+    again = worker.post("/reports", json=reports, headers=key)
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+    forget_keys(shared_service)
+    other = {"reports": [about | {"type": "completed", "result": 2}]}
+    require_reused(worker.post("/reports", json=other, headers=key))
 
 
 def test_a_rebuild_under_a_used_key_is_refused(admin: httpx.Client) -> None:

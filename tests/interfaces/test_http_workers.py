@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from application.accounts.account import RequestKey
+from application.commands import RequestKey
 from interfaces.http.recent_answers import RecentAnswers
 from tests.interfaces.service import Service
 
@@ -186,9 +186,10 @@ def test_answers_are_kept_for_a_while_only() -> None:
     recent = RecentAnswers(clock=lambda: now[0])
     key = RequestKey(command_id=uuid4(), fingerprint=b"1")
     recent.keep(key, b"answer")
-    recent.keep(RequestKey(command_id=uuid4(), fingerprint=None), b"of nobody")
+    recent.keep(None, b"of nobody")
 
     assert recent.find(key) == b"answer"
+    assert recent.find(None) is None
     now[0] = 61
     assert recent.find(key) is None
 

@@ -96,21 +96,9 @@ RETURNING account_id, kind, name, tenant, scopes, agent_id, secret_hash, generat
           created_at, revoked_at
 
 -- name: keep_request
--- Waits for another transaction that is keeping the same key; nothing is returned when it was kept before.
-INSERT INTO request_keys (command_id, fingerprint, account_id) VALUES (%s, %s, %s)
-ON CONFLICT DO NOTHING RETURNING command_id
+-- Waits for another transaction that is keeping the same key; false when it was kept before.
+SELECT keep_request(%s, %s, %s)
 
 -- name: request
 -- What a kept key stands for.
-SELECT fingerprint, account_id FROM request_keys WHERE command_id = %s
-
--- name: reused
--- By primary keys. A request of many commands without a key of its own here (reports) is in the log by its parts.
-SELECT asked.id
-FROM unnest(%(ids)s::uuid[], %(parts)s::uuid[], %(fingerprints)s::bytea[]) AS asked (id, part, fingerprint)
-WHERE EXISTS (SELECT FROM request_keys k
-              WHERE k.command_id = asked.id AND k.fingerprint IS DISTINCT FROM asked.fingerprint)
-   OR EXISTS (SELECT FROM commands c
-              WHERE c.command_id = asked.id AND c.fingerprint IS DISTINCT FROM asked.fingerprint)
-   OR EXISTS (SELECT FROM commands c
-              WHERE c.command_id = asked.part AND c.fingerprint IS DISTINCT FROM asked.fingerprint)
+SELECT fingerprint, answer FROM requests WHERE key = %s

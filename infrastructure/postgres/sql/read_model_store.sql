@@ -5,13 +5,14 @@ SELECT position FROM checkpoints WHERE name = %s
 -- name: advance
 -- Taken first in the transaction: its row lock makes a second projector of the same model wait, and then find
 -- no row, because the model has moved. A page must follow on the one before, or its events would be folded twice.
+-- Its commit is not waited for: after a crash the model goes on from the checkpoint that came with its rows.
 WITH moved AS (
     UPDATE checkpoints SET position = %(to)s WHERE name = %(name)s AND position = %(after)s RETURNING name
 ), begun AS (
     INSERT INTO checkpoints (name, position) SELECT %(name)s, %(to)s WHERE %(after)s = 0
     ON CONFLICT DO NOTHING RETURNING name
 )
-SELECT name FROM moved UNION SELECT name FROM begun
+SELECT name, set_config('synchronous_commit', 'off', true) FROM (SELECT * FROM moved UNION SELECT * FROM begun) AS one
 
 -- name: forget
 -- A model that starts again from 0.
@@ -19,12 +20,15 @@ DELETE FROM checkpoints WHERE name = %s
 
 -- name: load
 -- By primary key, all keys of a page at once.
-SELECT {columns} FROM {table} WHERE {key} = ANY (%s::{key_type}[])
+SELECT {columns} FROM {table} WHERE {key} = ANY (%s)
 
--- name: put
+-- name: insert
 -- One statement a page, one array a column.
 INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})
-ON CONFLICT ({key}) DO UPDATE SET {changes}
+
+-- name: update
+-- Of what may change alone: a row's input may be large, and stays as it is.
+UPDATE {table} AS t SET {changes} FROM unnest({arrays}) AS n ({columns}) WHERE t.{key} = n.{key}
 
 -- name: clear
 -- The twin belongs to nobody else while a rebuild runs.

@@ -2,14 +2,21 @@
 -- By primary key; the tenant decides whether it may be known.
 SELECT {columns} FROM task_board WHERE task_id = %(task_id)s AND tenant = %(tenant)s
 
+-- name: task_states
+-- By primary key, for all who ask at the same moment; whose it is, decides whether they may know.
+SELECT task_id, tenant, requires, version, position, status, attempt, failures, progress, result,
+       error_code, error_message, agent_id
+FROM task_board WHERE task_id = ANY (%s)
+
 -- name: tasks
--- Keyset pages by (tenant, status, task_id), or by primary key where no status is asked for.
+-- Keyset pages by (tenant, status, task_id), or by primary key where no status is asked for; by the index on labels
+-- where these are few. Planned for each call, since what is not asked for has to drop out.
 SELECT {columns} FROM task_board
 WHERE tenant = %(tenant)s
   AND (%(status)s::text IS NULL OR status = %(status)s)
   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
   AND (%(agent_id)s::uuid IS NULL OR agent_id = %(agent_id)s)
-  AND (%(labels)s::jsonb = '{{}}' OR labels @> %(labels)s::jsonb)
+  AND (%(labels)s::jsonb = '{{}}' OR (labels <> '{{}}' AND labels @> %(labels)s::jsonb))
   AND (%(since)s::timestamptz IS NULL OR submitted_at >= %(since)s)
   AND (%(before)s::uuid IS NULL OR task_id < %(before)s)
 ORDER BY task_id DESC LIMIT %(limit)s
@@ -17,6 +24,10 @@ ORDER BY task_id DESC LIMIT %(limit)s
 -- name: task_counts
 -- By index only; a count of what is kept.
 SELECT status, count(*) FROM task_board WHERE tenant = %s GROUP BY status
+
+-- name: roster
+-- Every agent of a tenant; there are few.
+SELECT {columns} FROM agent_roster WHERE tenant = %s
 
 -- name: agents
 -- The roster with the last reading, and the open attempts as the board counts them.

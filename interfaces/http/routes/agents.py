@@ -35,7 +35,9 @@ from interfaces.http.schemas.base import AgentReceipt, NoBody
 async def register(call: Call[AgentBody, Parameters]) -> Response:
     """POST /v1/agents. The log comes first, so that a refusal leaves every secret as it was."""
     body, agent_id = call.body, agent_id_of(call.tenant, call.body.name)
-    receipt = await call.process.commands.execute(body.registration(call.origin(), agent_id))
+    receipt = await call.process.commands.execute(
+        body.registration(call.origin(), agent_id), call.key
+    )
     issued = await call.process.accounts.issue_for_agent(
         call.tenant, agent_id, body.name, position=receipt.cursor.position
     )
@@ -58,14 +60,14 @@ async def change(call: Call[AgentChangeBody, Parameters]) -> Response:
         slots=body.slots,
         labels=body.labels,
     )
-    return receipt_answer(await call.process.commands.execute(command), "agent_id")
+    return receipt_answer(await call.process.commands.execute(command, call.key), "agent_id")
 
 
 async def retire(call: Call[NoBody, Parameters]) -> Response:
     """POST /v1/agents/{agent_id}/retire. Its credentials end with its service."""
     agent_id = call.id_of("agent_id")
     receipt = await call.process.commands.execute(
-        RetireAgent(origin=call.origin(), agent_id=agent_id)
+        RetireAgent(origin=call.origin(), agent_id=agent_id), call.key
     )
     position = receipt.cursor.position
     await call.process.accounts.withdraw_from_agent(agent_id, position=position)
@@ -112,7 +114,7 @@ def _credentials(issued: Issued) -> dict[str, object]:
 def _plain(kind: Callable[..., AgentCommand]) -> Handler:
     async def handler(call: Call[NoBody, Parameters]) -> Response:
         command = kind(origin=call.origin(), agent_id=call.id_of("agent_id"))
-        return receipt_answer(await call.process.commands.execute(command), "agent_id")
+        return receipt_answer(await call.process.commands.execute(command, call.key), "agent_id")
 
     return handler
 

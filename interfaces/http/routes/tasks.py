@@ -21,7 +21,6 @@ from domain.errors import (
     TaskNotAwaitingApproval,
     TaskNotFailed,
     TooDeep,
-    Unavailable,
 )
 from interfaces.http.disconnects import while_connected
 from interfaces.http.operation import Call, Operation
@@ -55,7 +54,7 @@ async def submit(call: Call[TaskBody, Parameters]) -> Response:
     """POST /v1/tasks. A repetition gets the first answer, whatever id is drawn here."""
     specification = call.body.specification()
     command = SubmitTask(origin=call.origin(), task_id=uuid7(), specification=specification)
-    receipt = await call.process.commands.execute(command)
+    receipt = await call.process.commands.execute(command, call.key)
     location = path_of("tasks", receipt.aggregate_id)
     return receipt_answer(receipt, "task_id", 202, location=location)
 
@@ -148,7 +147,7 @@ async def count(call: Call[None, QueryParameters]) -> Response:
 async def _execute(
     call: Call[NoBody, Parameters] | Call[ReasonBody, Parameters], command: TaskCommand
 ) -> Response:
-    return receipt_answer(await call.process.commands.execute(command), "task_id")
+    return receipt_answer(await call.process.commands.execute(command, call.key), "task_id")
 
 
 async def _execute_batch(
@@ -156,11 +155,7 @@ async def _execute_batch(
     commands: Sequence[TaskCommand],
     status: int,
 ) -> Response:
-    await call.process.request_keys.keep(call.key)
-    outcomes = await call.process.commands.execute_many(commands)
-    if later := next((one for one in outcomes if isinstance(one, Unavailable)), None):
-        # The whole is repeatable: what was done is found again, and the rest gets another chance.
-        raise later
+    outcomes = await call.process.commands.execute_many(commands, call.key)
     replayed = all(isinstance(one, Receipt) and one.replayed for one in outcomes)
     content = {"outcomes": [_outcome(one) for one in outcomes]}
     return answer(content, status, replayed=replayed)

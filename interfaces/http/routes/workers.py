@@ -19,9 +19,7 @@ from application.workforce import Attempt
 from domain.errors import (
     AgentRetired,
     ControlPlaneError,
-    IdempotencyKeyReused,
     OnStandby,
-    Unavailable,
 )
 from interfaces.http.disconnects import while_connected
 from interfaces.http.operation import Call, Operation
@@ -78,11 +76,7 @@ async def report(call: Call[ReportsBody, Parameters]) -> Response:
         command_of(one, agent_id, origin)
         for one, origin in zip(reports, call.origins_of_parts(len(reports)), strict=True)
     ]
-    outcomes = await call.process.commands.execute_many(commands)
-    for outcome in outcomes:
-        if isinstance(outcome, Unavailable | IdempotencyKeyReused):
-            # The whole is repeatable: what was recorded is found again.
-            raise outcome
+    outcomes = await call.process.commands.execute_many(commands, call.key)
     content = [_outcome(one, outcome) for one, outcome in zip(reports, outcomes, strict=True)]
     replayed = all(isinstance(one, Receipt) and one.replayed for one in outcomes)
     return answer({"outcomes": content}, replayed=replayed)

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from application.cursor import Cursor
 from application.projections.task_board import TaskCard
-from application.queries import WAITING_REASONS, TaskFilter, TaskStanding
+from application.queries import WAITING_REASONS, TaskFilter, TaskStanding, TaskState
 from domain.task_shape import TaskSpecification, TaskStatus
 from interfaces.http.fields import (
     WHOLE,
@@ -224,7 +224,7 @@ class TaskCounts(TypedDict):
     cursor: CursorOut
 
 
-def status_of(standing: TaskStanding, epoch: int) -> TaskStatusAnswer:
+def status_of(standing: TaskStanding[TaskState], epoch: int) -> TaskStatusAnswer:
     """Where a task stands."""
     card = standing.card
     return {
@@ -241,7 +241,7 @@ def status_of(standing: TaskStanding, epoch: int) -> TaskStatusAnswer:
     }
 
 
-def summary_of(standing: TaskStanding, epoch: int) -> TaskSummary:
+def summary_of(standing: TaskStanding[TaskCard], epoch: int) -> TaskSummary:
     """A task in a list."""
     card = standing.card
     return {
@@ -275,13 +275,13 @@ def summary_of(standing: TaskStanding, epoch: int) -> TaskSummary:
     }
 
 
-def task_of(standing: TaskStanding, epoch: int) -> TaskAnswer:
+def task_of(standing: TaskStanding[TaskCard], epoch: int) -> TaskAnswer:
     """A task, whole."""
     card = standing.card
     return {**summary_of(standing, epoch), "input": card.input, "result": card.result}
 
 
-def _error(card: TaskCard) -> Refusal | None:
+def _error(card: TaskCard | TaskState) -> Refusal | None:
     if card.error_code is None:
         return None
     return {"code": card.error_code, "message": card.error_message or ""}
