@@ -175,16 +175,16 @@ class ControlPlane:
         for aggregate in work.touched.values():
             for event in aggregate.take_events():
                 record = Record(
-                    aggregate_id=event.originator_id,
-                    version=event.originator_version,
-                    topic=topic_of(event),
-                    state=self._encode(event),
-                    tenant=origin.tenant,
-                    actor=origin.actor,
-                    command_id=origin.command_id,
-                    correlation_id=correlation_id,
-                    causation_id=origin.causation_id,
-                    traceparent=origin.traceparent,
+                    event.originator_id,
+                    event.originator_version,
+                    topic_of(event),
+                    self._encode(event),
+                    origin.tenant,
+                    origin.actor,
+                    origin.command_id,
+                    correlation_id,
+                    origin.causation_id,
+                    origin.traceparent,
                 )
                 entries.append((record, event))
         return Decided(

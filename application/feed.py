@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from application.ports import Entry, EventLog, Page, UnreadableEvent, Written
 
-TAIL_ENTRIES_MAX = 2_500
+TAIL_ENTRIES_MAX = 5_000
 TAIL_BYTES_MAX = 32 * 2**20
 PAGES_SHARED_MAX = 3
 """Read models that are folded from the log side by side read the same pages, nearly in step."""

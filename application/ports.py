@@ -1,6 +1,6 @@
 """What the application needs from the outside, with what each promises."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -184,8 +184,11 @@ class ReadModelPage(Protocol[KeyT, RowT]):
     def load(self, keys: Collection[KeyT]) -> dict[KeyT, RowT]:
         """Those of the rows that exist."""
 
-    def put(self, rows: Iterable[RowT]) -> None:
-        """Insert or replace."""
+    def put(self, new: Sequence[RowT], changed: Sequence[RowT]) -> None:
+        """Insert rows that are not there, and write what may change of those that are.
+
+        What of a new row never changes and may be large is dropped from the object.
+        """
 
 
 class ReadModelStore(Protocol[KeyT, RowT]):

@@ -8,7 +8,7 @@ from application.cursor import Cursor
 from domain.errors import ControlPlaneError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Receipt:
     """The command is in the log, at `cursor`, and nothing can take it back.
 

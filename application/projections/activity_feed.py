@@ -34,6 +34,14 @@ class ActivityFeedProjection:
         """The position: each event shown is a line of its own."""
         return record.position if record.topic not in ROUTINE else None
 
+    def begins(self, event: AggregateEvent) -> bool:
+        """Always."""
+        return True
+
+    def is_open(self, row: Activity) -> bool:
+        """Never: what happened stays as it is."""
+        return False
+
     def evolve(
         self, row: Activity | None, record: Record, event: AggregateEvent
     ) -> Activity | None:

@@ -45,6 +45,14 @@ class AgentRosterProjection:
             return event.agent_id
         return event.originator_id if record.topic.startswith("agent.") else None
 
+    def begins(self, event: AggregateEvent) -> bool:
+        """A registration."""
+        return isinstance(event, Agent.Registered)
+
+    def is_open(self, row: RosterLine) -> bool:
+        """While the agent serves."""
+        return row.standing != Standing.RETIRED
+
     def evolve(
         self, row: RosterLine | None, record: Record, event: AggregateEvent
     ) -> RosterLine | None:

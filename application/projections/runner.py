@@ -1,6 +1,7 @@
 """Runs projections: pages of events in, rows and checkpoint out, on a thread of their own."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -8,16 +9,27 @@ from typing import Any
 import structlog
 
 from application.feed import Feed
-from application.ports import CheckpointMoved, Page, ReadModelStore, Record, UnreadableEvent
+from application.ports import (
+    CheckpointMoved,
+    Page,
+    ReadModelPage,
+    ReadModelStore,
+    Record,
+    UnreadableEvent,
+)
 from application.projections import Projection
 from domain.errors import DatabaseUnavailable
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
 """Another node's commits are found at least this often, hint or no hint."""
-GATHER_SECONDS = 0.02
+GATHER_SECONDS_MAX = 0.1
+GATHER_SECONDS_PER_EVENT = 0.005
 """After a page, so long is gathered for the next, unless somebody waits for it: a transaction for
-each commit would cost more than the commit."""
+each commit would cost more than the commit, and a task that is done within a page is written once.
+Below 200 events a second nothing is gathered that anybody would notice."""
+ROWS_AT_HAND_MAX = 5_000
+"""Without inputs and results; the store need not be asked for what was written just now."""
 AWAY_PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger("projection")
@@ -42,6 +54,7 @@ class Projector:
         self._feed = feed
         self._store = store
         self._checkpoint: int | None = None
+        self._at_hand: OrderedDict[Any, Any] = OrderedDict()
 
     def catch_up(
         self, *, up_to: int | None = None, advanced: Callable[[int], None] = lambda _: None
@@ -58,6 +71,7 @@ class Projector:
             try:
                 checkpoint = self._fold(page, after=checkpoint)
             except CheckpointMoved:
+                # Another process wrote rows meanwhile; what is at hand was dropped with the page.
                 checkpoint = self._store.checkpoint()
             except Unprojectable as error:
                 # Everything before it is shown: the model stands where the position says.
@@ -95,17 +109,43 @@ class Projector:
     def _fold(self, page: Page, *, after: int) -> int:
         concerned = self._concerned(page)
         position = page[-1][0].position
-        with self._store.turn(after=after, to=position) as turn:
-            rows = turn.load({key for key, _, _ in concerned}) if concerned else {}
-            changed = {}
-            for key, record, event in concerned:
-                row = self._evolve(rows.get(key), record, event)
-                if row is not None:
-                    rows[key] = changed[key] = row
-            if changed:
-                turn.put(list(changed.values()))
-        self._changed(changed)
+        new: dict[Any, Any] = {}
+        changed: dict[Any, Any] = {}
+        try:
+            with self._store.turn(after=after, to=position) as turn:
+                rows = self._rows_of(concerned, turn)
+                for key, record, event in concerned:
+                    row = self._evolve(new.get(key) or rows.get(key), record, event)
+                    if row is not None:
+                        (changed if key in rows else new)[key] = row
+                turn.put(list(new.values()), list(changed.values()))
+        except BaseException:
+            # The rows at hand were changed in place, and that was not committed.
+            self._at_hand.clear()
+            raise
+        self._keep_at_hand({**new, **changed})
+        self._changed([*new, *changed])
         return position
+
+    def _rows_of(
+        self, concerned: Sequence[tuple[Any, Record, Any]], turn: ReadModelPage[Any, Any]
+    ) -> dict[Any, Any]:
+        """The rows as they stand before a page, from memory or from the store."""
+        rows, wanted = {}, []
+        for key, event in {key: event for key, _, event in reversed(concerned)}.items():
+            if key in self._at_hand:
+                rows[key] = self._at_hand[key]
+            elif not self.projection.begins(event):
+                wanted.append(key)
+        return {**rows, **turn.load(wanted)} if wanted else rows
+
+    def _keep_at_hand(self, rows: dict[Any, Any]) -> None:
+        for key, row in rows.items():
+            self._at_hand.pop(key, None)
+            if self.projection.is_open(row):
+                self._at_hand[key] = row
+        while len(self._at_hand) > ROWS_AT_HAND_MAX:
+            self._at_hand.popitem(last=False)
 
     def _concerned(self, page: Page) -> list[tuple[Any, Record, Any]]:
         key_of = self.projection.key
@@ -149,7 +189,7 @@ class ProjectionThread:
     def __init__(self, models: Sequence[Followed], *, advanced: Callable[[str, int], None]) -> None:
         self.models = models
         self._advanced = advanced
-        self._head = 0
+        self._head = self._reached = 0
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._stopping = False
@@ -181,6 +221,7 @@ class ProjectionThread:
             self._wake.clear()
             self._hurry.clear()
             head = self._head if told else None
+            before = self._reached
             try:
                 for model in self.models:
                     self._follow(model, head)
@@ -188,15 +229,20 @@ class ProjectionThread:
                 self._hurry.wait(AWAY_PAUSE_SECONDS)
                 told = False
                 continue
-            self._hurry.wait(GATHER_SECONDS)
+            events = self._reached - before
+            self._hurry.wait(min(GATHER_SECONDS_MAX, events * GATHER_SECONDS_PER_EVENT))
             told = self._wake.wait(POLL_SECONDS)
+
+    def _tell(self, name: str, position: int) -> None:
+        self._reached = max(self._reached, position)
+        self._advanced(name, position)
 
     def _follow(self, model: Followed, head: int | None) -> None:
         if model.stopped_before is not None or self._stopping:
             return
         try:
             model.projector.catch_up(
-                up_to=head, advanced=lambda position: self._advanced(model.name, position)
+                up_to=head, advanced=lambda position: self._tell(model.name, position)
             )
         except DatabaseUnavailable:
             raise

@@ -9,7 +9,7 @@ from eventsourcing.domain import AggregateEvent
 
 from application.ports import Record
 from domain.task import Task
-from domain.task_shape import TaskStatus
+from domain.task_shape import FINAL, TaskStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +57,14 @@ class TaskBoardProjection:
     def key(self, record: Record, event: AggregateEvent) -> UUID | None:
         """The task."""
         return event.originator_id if record.topic.startswith("task.") else None
+
+    def begins(self, event: AggregateEvent) -> bool:
+        """A submission."""
+        return isinstance(event, Task.Submitted)
+
+    def is_open(self, row: TaskCard) -> bool:
+        """Until the task ends."""
+        return row.status not in FINAL
 
     def evolve(
         self, row: TaskCard | None, record: Record, event: AggregateEvent

@@ -173,7 +173,6 @@ class PostgresReadModelPage(Generic[KeyT, RowT]):
         self._connection = connection
         self._shape = shape
         self._statements = statements
-        self._present: set[KeyT] = set()
 
     def load(self, keys: Collection[KeyT]) -> dict[KeyT, RowT]:
         """Those of the rows that exist, by key; without what never changes and may be large."""
@@ -181,21 +180,17 @@ class PostgresReadModelPage(Generic[KeyT, RowT]):
         wanted = Column.of(self._shape.key_type, keys)
         rows = cursor.execute(self._statements.load, (wanted,)).fetchall()
         found = [row_from(self._shape, row, self._shape.loaded) for row in rows]
-        by_key = {getattr(row, self._shape.key): row for row in found}
-        self._present.update(by_key)
-        return by_key
+        return {getattr(row, self._shape.key): row for row in found}
 
-    def put(self, rows: Iterable[RowT]) -> None:
-        """Two statements however many they are: the new ones, and the changes of those that were
-        loaded."""
-        new: list[RowT] = []
-        present: list[RowT] = []
-        for row in rows:
-            (present if getattr(row, self._shape.key) in self._present else new).append(row)
+    def put(self, new: Sequence[RowT], changed: Sequence[RowT]) -> None:
+        """One statement each, however many they are."""
         if new:
             self._write(self._statements.insert, self._shape.columns, new)
-        if present:
-            self._write(self._statements.update, self._shape.changing, present)
+            for name in self._shape.columns.keys() - self._shape.loaded:
+                for row in new:
+                    setattr(row, name, None)
+        if changed:
+            self._write(self._statements.update, self._shape.changing, changed)
 
     def _write(self, statement: str, columns: Iterable[str], rows: Sequence[RowT]) -> None:
         kinds = self._shape.columns

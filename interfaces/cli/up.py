@@ -70,7 +70,6 @@ def up(
 
 def _serve(settings: "Settings") -> None:
     """Raises what `serve` raises: the first line of each says why."""
-    from interfaces import interpreter  # noqa: PLC0415
     from interfaces.bootstrap import build  # noqa: PLC0415 - only the service needs these
     from interfaces.http.server import serve  # noqa: PLC0415
 
@@ -79,7 +78,6 @@ def _serve(settings: "Settings") -> None:
 
         def welcome(url: str) -> None:
             starting.close()
-            interpreter.settle()
             _welcome(settings, url)
 
         serve(build(settings), on_ready=welcome)

@@ -1,6 +1,5 @@
 """The server: binds the address, serves until told to stop, and tells where it is to be found."""
 
-import gc
 import ipaddress
 import logging
 import resource
@@ -14,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from interfaces import interpreter
 from interfaces.http.app import create_app
 from interfaces.http.ports import ControlPlane, ServerSettings
 from interfaces.http.protocol import GuardedProtocol
@@ -143,9 +143,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What is there by now stays, and a search of it for garbage stops all answers for 60 ms.
-        gc.collect()
-        gc.freeze()
+        interpreter.settle()
         keep_service_file(self._settings, self._url)
         if self._on_ready is not None:
             self._on_ready(self._url)

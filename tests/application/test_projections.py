@@ -395,7 +395,8 @@ def test_a_thread_folds_what_another_process_wrote_without_being_told(
 def test_a_thread_that_is_told_that_somebody_waits_gathers_no_longer(
     roll: Roll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "GATHER_SECONDS", 600)
+    monkeypatch.setattr(runner, "GATHER_SECONDS_MAX", 600)
+    monkeypatch.setattr(runner, "GATHER_SECONDS_PER_EVENT", 600)
     first = roll.submit()
 
     with kept_up(Followed(roll.projector("task_board"))) as (thread, progress):
