@@ -9,7 +9,7 @@ from application.ports import Entry, EventLog, Page, UnreadableEvent, Written
 
 TAIL_ENTRIES_MAX = 5_000
 TAIL_BYTES_MAX = 32 * 2**20
-PAGES_SHARED_MAX = 3
+PAGES_SHARED_MAX = 2
 """Read models that are folded from the log side by side read the same pages, nearly in step."""
 
 

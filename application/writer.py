@@ -298,11 +298,15 @@ class Writer:
         return decided, later
 
     async def _check_refusals(self, decided: Sequence[Request]) -> None:
-        """A refusal that stands on what another process has changed since, would go unnoticed.
+        """What adds nothing but stands on what another process has changed since, would go
+        unnoticed: a refusal, or that there was nothing to do.
 
         Raises AppendRefused, DatabaseUnavailable.
         """
         ids = {i for r in decided for place in r.failed for i in r.commands[place].needs}
+        ids.update(
+            i for r in decided for one in r.decided.values() if not one.entries for i in one.touched
+        )
         following = [(i, version + 1) for i in ids if (version := self._cache.version(i))]
         if following and (moved := await self._log.taken(following)):
             raise AppendRefused(moved, [])

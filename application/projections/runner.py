@@ -20,7 +20,7 @@ from application.ports import (
 from application.projections import Projection
 from domain.errors import DatabaseUnavailable
 
-PAGE_EVENTS = 2_000
+PAGE_EVENTS = 10_000
 POLL_SECONDS = 1.0
 """Another node's commits are found at least this often, hint or no hint."""
 GATHER_SECONDS_MAX = 0.1
