@@ -290,24 +290,28 @@ class Writer:
         Repetitions are answered and left out. Raises AppendRefused, DatabaseUnavailable.
         """
         batch = await self._answer_repeated(batch, self._recent_keys)
-        await self._load(batch, conflicting)
+        versions = await self._load(batch, conflicting)
         decided, later = await self._decide(batch)
         # A refusal is written nowhere, so the log would not tell that it came before.
         decided = await self._answer_repeated(decided, _refused_keys(decided))
-        await self._check_refusals(decided)
+        await self._check_unwritten(decided, versions)
         return decided, later
 
-    async def _check_refusals(self, decided: Sequence[Request]) -> None:
-        """What adds nothing but stands on what another process has changed since, would go
-        unnoticed: a refusal, or that there was nothing to do.
+    async def _check_unwritten(self, decided: Sequence[Request], versions: dict[UUID, int]) -> None:
+        """What adds nothing, a refusal or that there was nothing to do, but stands on what another
+        process has changed since, would go unnoticed.
 
-        Raises AppendRefused, DatabaseUnavailable.
+        `versions` are those that were decided upon: a command that failed half way may have had
+        some evicted. Raises AppendRefused, DatabaseUnavailable.
         """
-        ids = {i for r in decided for place in r.failed for i in r.commands[place].needs}
-        ids.update(
-            i for r in decided for one in r.decided.values() if not one.entries for i in one.touched
-        )
-        following = [(i, version + 1) for i in ids if (version := self._cache.version(i))]
+        ids = {
+            i
+            for request in decided
+            for place, command in enumerate(request.commands)
+            if place in request.failed or not request.decided[place].entries
+            for i in command.needs
+        }
+        following = [(i, versions[i] + 1) for i in ids if i in versions]
         if following and (moved := await self._log.taken(following)):
             raise AppendRefused(moved, [])
 
@@ -330,9 +334,11 @@ class Writer:
                 request.settle(recalled_answer(former, epoch=self._epoch))
         return remaining
 
-    async def _load(self, batch: Sequence[Request], also: Iterable[UUID]) -> None:
+    async def _load(self, batch: Sequence[Request], also: Iterable[UUID]) -> dict[UUID, int]:
+        """See to it that all is there that they need; the versions of what there is."""
         needed = {one for request in batch for command in request.commands for one in command.needs}
         await self._cache.load(needed.union(also))
+        return {one: version for one in needed if (version := self._cache.version(one))}
 
     async def _decide(self, batch: list[Request]) -> tuple[list[Request], list[Request]]:
         """Decide each in turn, and tell which must wait until these are committed.

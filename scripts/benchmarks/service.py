@@ -40,9 +40,14 @@ class Service:
         self._ids: list[str] = []
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
     def memory_mib(self) -> float:
         """Resident memory of the service's process, MiB."""
-        lines = Path(f"/proc/{self._child.pid}/status").read_text(encoding="utf-8").splitlines()
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
         [kibibytes] = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
         return int(kibibytes) / 1024
 

@@ -23,6 +23,11 @@ class Worker:
         self._waited_ms: list[float] = []
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
     def handled(self) -> int:
         """How many tasks its handler was given so far. Raises ChildFailed."""
         report = self._child.ask(None, ANSWER_SECONDS_MAX)
