@@ -27,6 +27,8 @@ SUBMIT_SECONDS = 8.0
 TASKS = 40_000
 ROWS = 10
 THREAD_SHARE_MIN = 0.03
+MOST = 0.98
+"""What has so much of a thread only says which thread it is."""
 OURS = re.compile(r"\((?:domain|application|infrastructure|interfaces|musterroll)/")
 SHAPES = {"flamegraph": "svg", "raw": "txt"}
 
@@ -78,7 +80,7 @@ def _watched(pid: int, shape: str, file: Path) -> Iterator[None]:
 
 
 def where_time_goes(stacks: list[str]) -> list[str]:
-    """A table: of each thread its share of all samples, and the functions of ours within it.
+    """A table: each thread's share of all samples, and those of our functions within it.
 
     A function's share includes what it calls, once however deep it calls itself. A stack is a line
     of py-spy's raw format: the thread and its frames, outermost first, and a number of samples.
@@ -97,7 +99,8 @@ def where_time_goes(stacks: list[str]) -> list[str]:
     for name, whole in threads.most_common():
         if whole >= THREAD_SHARE_MIN * everything:
             lines.append(f"  {whole / everything:6.1%}  {name}")
-            for call, within in functions[name].most_common(ROWS):
+            telling = [one for one in functions[name].most_common() if one[1] < MOST * whole]
+            for call, within in telling[:ROWS]:
                 lines.append(f"  {within / everything:6.1%}      {call}")
     return lines or ["  nothing ran"]
 

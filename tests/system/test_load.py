@@ -8,9 +8,10 @@ Then the log is compared with the answers, and with what they saw.
 """
 
 import asyncio
+import gc
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -18,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import pytest
 
 from application.answers import Failed, Outcome
 from application.feed import Feed
@@ -65,6 +67,16 @@ class History:
             self.by_aggregate[record.aggregate_id].append(record)
 
 
+@pytest.fixture
+def rare_garbage_collection() -> Iterator[None]:
+    """All that was asked and answered is kept until the end: looking for garbage takes a third."""
+    former = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 1_000)
+    yield
+    gc.set_threshold(*former)
+
+
+@pytest.mark.usefixtures("rare_garbage_collection")
 def test_whatever_meets_in_a_batch_every_answer_is_what_stands_in_the_log(
     database: Database, rng: random.Random
 ) -> None:
