@@ -74,6 +74,7 @@ def rare_garbage_collection() -> Iterator[None]:
     gc.set_threshold(100_000, 50, 1_000)
     yield
     gc.set_threshold(*former)
+    gc.collect()  # at once, and not while the next test connects
 
 
 @pytest.mark.usefixtures("rare_garbage_collection")
