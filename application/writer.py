@@ -15,26 +15,23 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
-from application.answers import Outcome, answer_to_keep, recalled_answer
+from application.answers import Outcome, recalled_answer
+from application.batch import Batch, Request
 from application.commands import Command, RequestKey
 from application.control_plane import ControlPlane, Decided, HalfDecided
 from application.cursor import Cursor
 from application.ports import (
     AppendRefused,
-    Entry,
     EventLog,
-    KeptRequest,
     Page,
     StoredAggregate,
     Written,
 )
 from application.receipt import Receipt
-from domain.aggregate import Aggregate
 from domain.errors import (
     ConcurrentChange,
     ControlPlaneError,
@@ -48,50 +45,10 @@ COMMANDS_IN_A_ROW = 32
 """Decided before others get a turn of the event loop."""
 WAITING_COMMANDS_MAX = 20_000
 CONFLICTS_MAX = 10
-PATIENCE_SECONDS = 5.0
-"""How long a request may wait for a database that is away before it is told to come back."""
 AWAY_PAUSE_SECONDS = 0.1
 RECENT_KEYS_MAX = 10_000
-SNAPSHOT_EVERY = 100
-"""Events between two snapshots of an aggregate; loading then reads at most that many."""
 
 log = structlog.get_logger("writer")
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """Commands that were handed over together, and who waits for their outcomes.
-
-    `decided` holds what is not yet committed, `failed` what never will be, by the command's place.
-    """
-
-    commands: Sequence[Command]
-    key: RequestKey | None
-    answer: "asyncio.Future[list[Outcome]]"
-    patience_ends: float = field(default_factory=lambda: time.monotonic() + PATIENCE_SECONDS)
-    decided: dict[int, Decided] = field(default_factory=dict)
-    failed: dict[int, Exception] = field(default_factory=dict)
-
-    @property
-    def parts(self) -> list[Decided | Exception]:
-        """What became of its commands so far, in order."""
-        return [self.failed.get(n) or self.decided[n] for n in range(len(self.commands))]
-
-    @property
-    def stands_on(self) -> set[UUID]:
-        """The aggregates that hold what was decided, and those that were looked at to refuse."""
-        held = (decided.touched for decided in self.decided.values())
-        return set().union(*held, *(command.needs for command in self.commands))
-
-    def settle(self, outcomes: list[Outcome]) -> None:
-        """Answer, unless nobody waits any more."""
-        if not self.answer.done():
-            self.answer.set_result(outcomes)
-
-    def refuse(self, error: Exception) -> None:
-        """Answer the whole of it with an error."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 class Writer:
@@ -384,7 +341,7 @@ class Writer:
                 request.failed[place] = error
         return True
 
-    async def _write(self, batch: "Batch") -> None:
+    async def _write(self, batch: Batch) -> None:
         """Write what was decided, and answer.
 
         Raises AppendRefused, and DatabaseUnavailable when it came to nothing.
@@ -401,7 +358,7 @@ class Writer:
             self._snapshots.add(keeping)
             keeping.add_done_callback(self._snapshots.discard)
 
-    async def _append(self, batch: "Batch") -> Written:
+    async def _append(self, batch: Batch) -> Written:
         """Raises AppendRefused, and DatabaseUnavailable when it came to nothing.
 
         When the database goes away over it, it is asked what became of it, until it answers or
@@ -491,39 +448,6 @@ def _unanswered(batch: Iterable[Request]) -> list[Request]:
 def _refused_keys(decided: Iterable[Request]) -> set[UUID]:
     """Of those of which nothing will be written."""
     return {r.key.command_id for r in decided if r.key is not None and not r.decided}
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Requests that were decided, and what they add to the log.
-
-    Made before anything else is decided: `snapshots` are of aggregates as this batch leaves them.
-    """
-
-    requests: list[Request]
-    entries: list[Entry]
-    kept: list[KeptRequest]
-    snapshots: list[StoredAggregate]
-
-    @classmethod
-    def of(cls, requests: list[Request], log: EventLog) -> "Batch":
-        """Their events in order; each command is told the place of its last, or where it stood."""
-        entries: list[Entry] = []
-        due: dict[UUID, Aggregate] = {}
-        for request in requests:
-            for place in sorted(request.decided):
-                one = request.decided[place]
-                entries.extend(one.entries)
-                one.place = len(entries)
-                for record, _ in one.entries:
-                    if record.version % SNAPSHOT_EVERY == 0:
-                        due[record.aggregate_id] = one.touched[record.aggregate_id]
-        kept = [
-            KeptRequest(key=request.key, answer=answer_to_keep(request.parts))
-            for request in requests
-            if request.key is not None and request.decided
-        ]
-        return cls(requests, entries, kept, [log.take_snapshot(one) for one in due.values()])
 
 
 class Commands:
