@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from application.accounts.administration import Accounts, new_password
 from application.bells import Bells
+from application.cloud_events import CloudEvents
 from application.control_plane import ControlPlane
 from application.feed import Feed
 from application.handlers import all_handlers
@@ -112,6 +113,7 @@ class ControlPlaneProcess:
         self._feed = Feed(self._log)
         store = await asyncio.to_thread(self._log.store)
         self.store_id, self.epoch = store.store_id, store.epoch
+        self.cloud_events = CloudEvents(store.store_id, store.epoch)
 
         models = PostgresReadModels(self._async_pool)
         self.watermarks = Watermarks(models.checkpoint, awaited=self._hurry)

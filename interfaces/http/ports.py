@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from application.accounts.account import AccessTokens
 from application.accounts.administration import Accounts
+from application.cloud_events import CloudEvents
 from application.commands import Command, RequestKey
 from application.projections.upkeep import ReadModelUpkeep
 from application.queries import Queries
@@ -72,6 +73,8 @@ class ControlPlane(Protocol):
     def epoch(self) -> int: ...
     @property
     def store_id(self) -> UUID: ...
+    @property
+    def cloud_events(self) -> CloudEvents: ...
     @property
     def metrics(self) -> CollectorRegistry: ...
 

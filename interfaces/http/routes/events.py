@@ -19,7 +19,6 @@ from interfaces.http.schemas.events import (
     EventPage,
     EventParameters,
     activity_of,
-    cloud_event_of,
 )
 
 NDJSON = "application/x-ndjson"
@@ -35,9 +34,8 @@ async def read(call: Call[None, EventParameters]) -> Response:
     records, position = await (
         while_connected(call.request, reading) if call.parameters.wait else reading
     )
-    source, epoch = f"/musterroll/{call.process.store_id}", call.process.epoch
-    items = [cloud_event_of(record, source=source, epoch=epoch) for record in records]
-    next_cursor = str(Cursor(epoch, position))
+    items = [call.process.cloud_events.of(record) for record in records]
+    next_cursor = str(Cursor(call.process.epoch, position))
     if NDJSON in (call.headers.first(b"accept") or ""):
         return _lines(items, next_cursor)
     return answer({"items": items, "next_cursor": next_cursor})

@@ -4,12 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from application.cursor import Cursor
-from application.ports import Record
 from application.projections.activity_feed import Activity
 from interfaces.http.fields import Id, Name
 from interfaces.http.parameters import (
@@ -22,8 +20,6 @@ from interfaces.http.parameters import (
 from interfaces.http.schemas.base import CursorOut, documented
 
 EVENTS_LIMIT_MAX = 1_000
-NOT_DATA = ("timestamp", "originator_topic", "class_version")
-"""What the state of an event holds beside the event's own fields."""
 
 
 class EventParameters(QueryParameters):
@@ -106,30 +102,6 @@ class ActivityPage(TypedDict):
 
     items: list[ActivityShown]
     next_cursor: CursorOut | None
-
-
-def cloud_event_of(record: Record, *, source: str, epoch: int) -> dict[str, Any]:
-    """An event of the log. Its state is JSON already, but for the members that stand outside."""
-    state = orjson.loads(record.state)
-    time = state.get("timestamp") or record.recorded_at.isoformat()
-    for name in NOT_DATA:
-        state.pop(name, None)
-    return {
-        "specversion": "1.0",
-        "id": str(Cursor(epoch, record.position)),
-        "source": source,
-        "type": record.topic,
-        "subject": f"{record.topic.partition('.')[0]}/{record.aggregate_id}",
-        "time": time.replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "data": state,
-        "version": record.version,
-        "actor": record.actor,
-        "commandid": record.command_id,
-        "correlationid": record.correlation_id,
-        "causationid": record.causation_id,
-        "traceparent": record.traceparent,
-    }
 
 
 def activity_of(activity: Activity, epoch: int) -> ActivityShown:
