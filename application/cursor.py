@@ -21,7 +21,8 @@ class CursorAhead(Invalid):
     code = "cursor_ahead"
 
     def __init__(self, cursor: "Cursor", head: int) -> None:
-        super().__init__(f"{cursor} is beyond the end of the log, which stands at {head}.")
+        message = f"{cursor} is beyond the end of the log, which stands at {head}."
+        super().__init__(message, cursor=str(Cursor(cursor.epoch, head)))
 
 
 POSITION_MAX = 2**63 - 1

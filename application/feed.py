@@ -2,10 +2,10 @@
 already; the rest is read, and decoded once for all who follow."""
 
 import threading
-from bisect import bisect_right
 from collections import OrderedDict
 
 from application.ports import Entry, EventLog, Page, UnreadableEvent, Written
+from application.tail import Tail
 
 TAIL_ENTRIES_MAX = 5_000
 TAIL_BYTES_MAX = 32 * 2**20
@@ -23,11 +23,9 @@ class Feed:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._begins_after = 0
-        self._ends_at = 0
-        self._positions: list[int] = []
-        self._entries: list[Entry] = []
-        self._bytes = 0
+        self._tail: Tail[Entry] = Tail(
+            lambda entry: len(entry[0].state), items_max=TAIL_ENTRIES_MAX, bytes_max=TAIL_BYTES_MAX
+        )
         self._reading = threading.Lock()
         self._shared: OrderedDict[tuple[int, int], Page] = OrderedDict()
 
@@ -36,24 +34,14 @@ class Feed:
         if not page:
             return
         with self._lock:
-            if written.head is None or written.head != self._ends_at:
-                self._begins_after, self._bytes = written.base, 0
-                self._positions, self._entries = [], []
-            for record, _ in page:
-                self._positions.append(record.position)
-                self._bytes += len(record.state)
-            self._entries.extend(page)
-            self._ends_at = self._positions[-1]
-            if len(self._entries) > 2 * TAIL_ENTRIES_MAX or self._bytes > 2 * TAIL_BYTES_MAX:
-                self._trim()
+            if written.head is None or written.head != self._tail.ends_at:
+                self._tail.begin(written.base)
+            self._tail.extend([record.position for record, _ in page], page)
 
     def recent(self, *, after: int, limit: int) -> Page:
         """What `read` would give, from memory alone: none when it is not there. Asks nobody."""
         with self._lock:
-            if not self._begins_after <= after < self._ends_at:
-                return []
-            place = bisect_right(self._positions, after)
-            return self._entries[place : place + limit]
+            return self._tail.after(after, limit) or []
 
     def read(self, *, after: int, limit: int) -> Page:
         """Up to `limit` events that follow on a position, none when the log ends there.
@@ -82,16 +70,3 @@ class Feed:
                     raise
                 break
         return entries
-
-    def _trim(self) -> None:
-        """Down to half, so that it is rarely done."""
-        kept, size = 0, 0
-        for record, _ in reversed(self._entries):
-            size += len(record.state)
-            if kept == TAIL_ENTRIES_MAX or size > TAIL_BYTES_MAX:
-                break
-            kept += 1
-        cut = len(self._entries) - kept
-        self._begins_after = self._positions[cut - 1]
-        del self._positions[:cut], self._entries[:cut]
-        self._bytes = sum(len(record.state) for record, _ in self._entries)

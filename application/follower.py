@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol, cast
 
 import structlog
+from eventsourcing.domain import AggregateEvent
 
-from application.feed import Feed
-from application.ports import Page
+from application.ports import EventLog, Page, UnreadableEvent
 from application.watermarks import LOG, Watermarks
 from domain.errors import DatabaseUnavailable
 
@@ -14,24 +15,59 @@ PAGE_EVENTS = 1_000
 WAIT_SECONDS = 5.0
 AWAY_PAUSE_SECONDS = 0.2
 
-FOLLOWED = "followed"
-"""The watermark of what was handed over in this process."""
+DISPATCHED, SHOWN = "dispatched", "shown"
+"""The watermarks of what was handed to the dispatcher and to the hub of this process."""
 
 log = structlog.get_logger("follower")
 
 
+class Pages(Protocol):
+    """What is followed: see Feed."""
+
+    def recent(self, *, after: int, limit: int) -> Page:
+        """What memory holds of what follows on a position."""
+
+    def read(self, *, after: int, limit: int) -> Page:
+        """What follows on a position. Raises DatabaseUnavailable, UnreadableEvent."""
+
+
+class Unjudged:
+    """Pages for those who hand events on and need not understand them.
+
+    An event of a later version of ours, which this one cannot read, is None.
+    """
+
+    def __init__(self, feed: Pages, log: EventLog) -> None:
+        self._feed = feed
+        self._log = log
+
+    def recent(self, *, after: int, limit: int) -> Page:
+        """As the feed has it."""
+        return self._feed.recent(after=after, limit=limit)
+
+    def read(self, *, after: int, limit: int) -> Page:
+        """As the feed has it, or else as it stands in the log. Raises DatabaseUnavailable."""
+        try:
+            return self._feed.read(after=after, limit=limit)
+        except UnreadableEvent:
+            records = self._log.read(after=after, limit=limit)
+            return [(record, cast("AggregateEvent", None)) for record in records]
+
+
 class LogFollower:
-    """Reads on from a position and hands over page after page."""
+    """Reads on from a position and hands over page after page; its watermark tells how far."""
 
     def __init__(
         self,
-        feed: Feed,
+        feed: Pages,
         watermarks: Watermarks,
         handle: Callable[[Page], Awaitable[None]],
         *,
+        name: str,
         after: int,
     ) -> None:
         self.position = after
+        self._name = name
         self._feed = feed
         self._watermarks = watermarks
         self._handle = handle
@@ -59,7 +95,7 @@ class LogFollower:
     async def _hand_over(self, page: Page) -> None:
         await self._handle(page)
         self.position = page[-1][0].position
-        self._watermarks.advance(FOLLOWED, self.position)
+        self._watermarks.advance(self._name, self.position)
 
     def _read(self) -> Page:
         return self._feed.read(after=self.position, limit=PAGE_EVENTS)

@@ -167,6 +167,19 @@ class EventLog(Protocol):
         ours."""
 
 
+class Announcer(Protocol):
+    """Tells the other processes on the same log of commits, and hears of theirs.
+
+    Hints only: one that is lost costs at most the second after which everybody looks anyway.
+    """
+
+    def announce(self, position: int) -> None:
+        """The log has come to a position by what was committed here. Never waits, never fails."""
+
+    async def run(self) -> None:
+        """Do so until cancelled, through outages of the database."""
+
+
 class UnreadableEvent(Exception):
     """A record that this code cannot read: unknown topic, or a state of another shape."""
 

@@ -68,6 +68,23 @@ class AgentStatus:
         return "offline" if self.last_heard_at else "registered"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """How many agents there are of each state (see AgentStatus), but for those that are retired.
+
+    `busy`: of the available ones, those with no slot free. `slots`: those of the available ones.
+    `running`: attempts that any of them holds.
+    """
+
+    registered: int
+    available: int
+    offline: int
+    draining: int
+    busy: int
+    slots: int
+    running: int
+
+
 @dataclass(slots=True)
 class TaskState:
     """What changes of a task, as on its card."""
@@ -133,6 +150,9 @@ class ReadModels(Protocol):
         self, tenant: str, *, after: str | None, limit: int | None
     ) -> Sequence[AgentStatus]:
         """Agents by name, those with a name above `after`; all of them without a limit."""
+
+    async def fleet(self, tenant: str) -> Fleet:
+        """How many agents there are, and how busy they are."""
 
     async def roster(self, tenant: str) -> Sequence[RosterLine]:
         """Every agent, as the log knows it."""
@@ -284,6 +304,15 @@ class Queries:
                 return records, looked_up_to
             wanted = replace(wanted, after=looked_up_to)
             await self._watermarks.reached(LOG, head + 1, timeout_seconds=remaining)
+
+    async def head(self) -> int:
+        """The newest position of the log."""
+        return await self._models.head()
+
+    async def caught_up(self, model: str) -> Cursor:
+        """A cursor that the read model has reached, no older than what is committed now."""
+        await self._wait_for(model, self._watermarks.position(LOG))
+        return Cursor(self._epoch, await self._models.checkpoint(model))
 
     async def _reach(self, model: str, seen: Cursor | None) -> None:
         if seen is None:

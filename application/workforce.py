@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from application.commands.tasks import Grant
+from domain.errors import ControlPlaneError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,13 @@ class Attempt:
 
     task_id: UUID
     attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Attempt):
+    """A piece of what an attempt wrote."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +73,8 @@ class Workforce(Protocol):
         self, tenant: str, agent_id: UUID, *, slots: int, wait_seconds: float
     ) -> LeaseAnswer:
         """Up to `slots` leases, as soon as there is one, or none when the wait is over."""
+
+    async def output(
+        self, tenant: str, agent_id: UUID, pieces: Sequence[Output]
+    ) -> list[ControlPlaneError | None]:
+        """Hand on what attempts wrote; why not, for each that was refused. See OutputRelay."""

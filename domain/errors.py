@@ -201,9 +201,11 @@ class EpochEnded(ControlPlaneError):
 
     code = "epoch_ended"
 
-    def __init__(self, *, epoch: int, current: int) -> None:
+    def __init__(self, *, epoch: int, current: int, **facts: object) -> None:
         super().__init__(
-            f"The cursor is of epoch {epoch}, the log is in epoch {current}.", current_epoch=current
+            f"The cursor is of epoch {epoch}, the log is in epoch {current}.",
+            current_epoch=current,
+            **facts,
         )
 
 

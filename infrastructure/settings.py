@@ -6,15 +6,18 @@ A setting comes from a flag of `muster up`, else from its `MUSTERROLL_*` variabl
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from infrastructure.origins import listed, origin_from
 
 
 def default_data_dir() -> Path:
@@ -35,6 +38,14 @@ class Settings(BaseSettings):
     behind_proxy: bool = Field(
         False,
         description="Allow another address than loopback: a proxy in front of it does TLS.",
+    )
+    allowed_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(origin_from)], ...], BeforeValidator(listed), NoDecode
+    ] = Field(
+        (),
+        max_length=100,
+        description="Other origins (`https://example.org`) whose pages may open a WebSocket; "
+        "a list, or one text with commas.",
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
@@ -79,6 +90,11 @@ class Settings(BaseSettings):
     )
     routing_policy: Literal["weighted_load", "least_outstanding"] = Field(
         "weighted_load", description="How an agent is chosen among those that can do a task."
+    )
+    webhook_private_targets: bool = Field(
+        False,
+        description="Let webhooks post to private addresses, and without TLS; "
+        "else to public ones by https only.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of what is logged, to standard error."

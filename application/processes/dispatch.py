@@ -104,7 +104,7 @@ class Dispatcher:
         running: Sequence[Attempt],
     ) -> HeartbeatAnswer:
         """The agent lives; renew the leases it names. Raises AggregateNotFound, AgentRetired."""
-        agent = self._agent(tenant, agent_id)
+        agent = self.agent(tenant, agent_id)
         agent.cpu, agent.memory, agent.queue = cpu, memory, queue
         await self._heard_of(agent)
         cancel, lost = [], []
@@ -139,7 +139,7 @@ class Dispatcher:
 
         Cancelling the call withdraws the request, and gives back what was granted meanwhile.
         """
-        agent = self._agent(tenant, agent_id)
+        agent = self.agent(tenant, agent_id)
         await self._heard_of(agent)
         request = LeaseRequest(agent_id, slots, asyncio.get_running_loop().create_future())
         if not self._untold(agent):
@@ -176,18 +176,19 @@ class Dispatcher:
             for lease in granted
         ]
 
-    def release_all(self) -> None:
-        """Answer everybody who waits, with what there is."""
-        for request in [one for requests in self._requests.values() for one in requests]:
-            request.answer()
-
-    def _agent(self, tenant: str, agent_id: UUID) -> KnownAgent:
+    def agent(self, tenant: str, agent_id: UUID) -> KnownAgent:
+        """An agent that serves. Raises AggregateNotFound, AgentRetired."""
         agent = self.floor.agents.get(agent_id)
         if agent is None or agent.tenant != tenant:
             raise AggregateNotFound("agent", agent_id)
         if agent.standing is Standing.RETIRED:
             raise AgentRetired(agent_id)
         return agent
+
+    def release_all(self) -> None:
+        """Answer everybody who waits, with what there is."""
+        for request in [one for requests in self._requests.values() for one in requests]:
+            request.answer()
 
     async def _heard_of(self, agent: KnownAgent) -> None:
         agent.last_heard_at = self._clock()

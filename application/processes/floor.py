@@ -69,7 +69,8 @@ def retried_task(task: Task, record: Record, *, queued_at: datetime) -> OpenTask
 class KnownAgent:
     """An agent, what it holds, and what was heard of it.
 
-    `heard_of`: since this dispatcher began. `told`: cancellations that it was told of.
+    `heard_of`: since this dispatcher began. `told`: cancellations that it was told of. `written`:
+    how many pieces of output came of each attempt that it holds.
     """
 
     agent_id: UUID
@@ -87,6 +88,7 @@ class KnownAgent:
     held: dict[UUID, Lease] = field(default_factory=dict)
     cancels: dict[UUID, int] = field(default_factory=dict)
     told: set[UUID] = field(default_factory=set)
+    written: dict[UUID, int] = field(default_factory=dict)
 
     def must_stop(self, task_id: UUID, attempt: int) -> None:
         """Remember to tell it that it works in vain."""
@@ -275,6 +277,8 @@ class Floor:
     def _let_go(self, task: OpenTask) -> Lease | None:
         agent = self.agents.get(task.agent_id) if task.agent_id else None
         lease = agent.held.pop(task.task_id, None) if agent else None
+        if agent:
+            agent.written.pop(task.task_id, None)
         task.agent_id = task.assigned_at = task.started_at = None
         return lease
 

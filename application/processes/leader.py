@@ -1,7 +1,7 @@
 """The one process that projects, dispatches and sweeps; another takes over when it dies."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,16 +11,17 @@ from uuid import UUID
 import structlog
 
 from application.feed import Feed
-from application.follower import FOLLOWED, LogFollower
+from application.follower import DISPATCHED, LogFollower
+from application.live.output import OutputRelay
 from application.ports import Clock, EventLog, Json, Vitals
 from application.processes.dispatch import Dispatcher, Terms
 from application.processes.floor import Floor, KnownAgent, OpenTask
 from application.processes.sweep import Sweep
 from application.projections.upkeep import ReadModelUpkeep
 from application.watermarks import LOG, Watermarks
-from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer
+from application.workforce import Attempt, HeartbeatAnswer, LeaseAnswer, Output
 from application.writer import Commands
-from domain.errors import AggregateNotFound, DatabaseUnavailable, OnStandby
+from domain.errors import AggregateNotFound, ControlPlaneError, DatabaseUnavailable, OnStandby
 from domain.routing import Policy
 from domain.task import Task
 
@@ -76,7 +77,8 @@ class Rules:
 
 class Leader:
     """Implements `application.workforce.Workforce` while it leads; on standby it refuses with
-    OnStandby."""
+    OnStandby. `also` is what else only the leader does: begun with each term, cancelled at its
+    end."""
 
     def __init__(
         self,
@@ -90,6 +92,8 @@ class Leader:
         clock: Clock,
         watermarks: Watermarks,
         rules: Rules,
+        relay: OutputRelay,
+        also: Sequence[Callable[[], Coroutine[None, None, None]]] = (),
     ) -> None:
         self.upkeep = upkeep
         self.dispatcher: Dispatcher | None = None
@@ -101,6 +105,8 @@ class Leader:
         self._clock = clock
         self._watermarks = watermarks
         self._rules = rules
+        self._relay = relay
+        self._also = also
         self._follower: LogFollower | None = None
 
     @property
@@ -121,7 +127,8 @@ class Leader:
                     log.exception("leading_failed")
                 await asyncio.sleep(LOCK_CHECK_SECONDS / 2)
         finally:
-            self._lock.release()
+            # It may be being asked for on its thread, for as long as a connection takes.
+            await asyncio.to_thread(self._lock.release)
 
     async def heartbeat(
         self,
@@ -153,6 +160,16 @@ class Leader:
             )
         )
 
+    async def output(
+        self, tenant: str, agent_id: UUID, pieces: Sequence[Output]
+    ) -> list[ControlPlaneError | None]:
+        """See Workforce. Raises AggregateNotFound, AgentRetired, OnStandby, DatabaseUnavailable."""
+        # An attempt whose end is committed says nothing more.
+        await self._caught_up()
+        return await self._ask(
+            lambda dispatcher: self._relay.relay(dispatcher.agent(tenant, agent_id), pieces)
+        )
+
     async def _ask(self, ask: Callable[[Dispatcher], Awaitable[AnswerT]]) -> AnswerT:
         try:
             return await ask(self._present_dispatcher())
@@ -168,11 +185,15 @@ class Leader:
         return self.dispatcher
 
     async def _caught_up(self) -> bool:
-        """Wait until the floor knows all that was committed here; False when it did before."""
+        """Wait until the floor knows all that was committed here; False when it did before.
+
+        Raises OnStandby, since where nobody dispatches it would be waited for in vain.
+        """
+        self._present_dispatcher()
         head = self._watermarks.position(LOG)
-        if self._watermarks.position(FOLLOWED) >= head:
+        if self._watermarks.position(DISPATCHED) >= head:
             return False
-        return await self._watermarks.reached(FOLLOWED, head, timeout_seconds=CATCH_UP_SECONDS)
+        return await self._watermarks.reached(DISPATCHED, head, timeout_seconds=CATCH_UP_SECONDS)
 
     async def _lead(self) -> None:
         log.info("leading")
@@ -189,6 +210,8 @@ class Leader:
                 tasks.create_task(sweep.run())
                 tasks.create_task(self._keep_vitals(dispatcher.floor))
                 tasks.create_task(self._watch_lock())
+                for work in self._also:
+                    tasks.create_task(work())
         except* (LockLost, DatabaseUnavailable):
             log.warning("no_longer_leading")
         finally:
@@ -218,7 +241,9 @@ class Leader:
             load_inputs=self._source.inputs,
         )
         after = min(roster_at, board_at)
-        self._follower = LogFollower(self._feed, self._watermarks, dispatcher.handle, after=after)
+        self._follower = LogFollower(
+            self._feed, self._watermarks, dispatcher.handle, name=DISPATCHED, after=after
+        )
         sweep = Sweep(floor, self._commands, self._clock, offline=rules.offline, epoch=epoch)
         return dispatcher, sweep
 

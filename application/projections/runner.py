@@ -207,8 +207,9 @@ class ProjectionThread:
         self._thread.join()
 
     def wake(self, head: int) -> None:
-        """Something was committed, and the log ends there now."""
-        self._head = head
+        """Something was committed, and the log has come that far at least."""
+        # What another process committed may be heard of before one's own commit that came before.
+        self._head = max(self._head, head)
         self._wake.set()
 
     def hurry(self) -> None:

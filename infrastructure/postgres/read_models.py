@@ -16,7 +16,7 @@ from application.processes.floor import KnownAgent, OpenTask
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
-from application.queries import AgentStatus, EventFilter, TaskFilter, TaskState
+from application.queries import AgentStatus, EventFilter, Fleet, TaskFilter, TaskState
 from application.watermarks import LOG
 from domain.agent import Standing
 from domain.routing import Reading, weighted_load
@@ -87,6 +87,11 @@ class PostgresReadModels:
     ) -> Sequence[AgentStatus]:
         """A keyset page by name. Raises DatabaseUnavailable."""
         return await self._agents(tenant, agent_id=None, after=after, limit=limit)
+
+    async def fleet(self, tenant: str) -> Fleet:
+        """One row, however many agents. Raises DatabaseUnavailable."""
+        (row,) = await self._ask(SQL["fleet"], (tenant,))
+        return Fleet(**dict(zip(Fleet.__slots__, row, strict=True)))
 
     async def roster(self, tenant: str) -> Sequence[RosterLine]:
         """Raises DatabaseUnavailable."""

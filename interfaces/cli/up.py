@@ -41,6 +41,9 @@ def up(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="Allow another address than this machine's own.")
     ] = False,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Another origin of pages; repeatable.")
+    ] = None,
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", hidden=True, help="End with the parent.")
     ] = False,
@@ -58,6 +61,7 @@ def up(
         "database_url": database_url,
         "log_level": log_level,
         "behind_proxy": behind_proxy or None,
+        "allowed_origins": allowed_origin or None,
     }
     if until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()

@@ -9,6 +9,9 @@ from starlette.applications import Starlette
 
 from interfaces.http.endpoint import Endpoint
 from interfaces.http.envelope import Envelope
+from interfaces.http.live.sessions import Sessions
+from interfaces.http.live.websocket import PATH as WEBSOCKET_PATH
+from interfaces.http.live.websocket import LiveEvents, not_upgraded
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.operation import Operation
 from interfaces.http.paths import Paths
@@ -34,17 +37,20 @@ def create_app(process: ControlPlane) -> Starlette:
             app.state.failure = error
             await process.stop()
             raise
+        app.state.sessions = Sessions(process.accounts.principals)
         try:
             yield
         finally:
+            await app.state.sessions.stop()
             await process.stop()
 
     app = Starlette(lifespan=lifespan)
     # Starlette's own layers for errors and its routes, of which each is tried until one fits, cost
     # more than most requests do, and the envelope does their work anyway.
     metrics = RequestMetrics()
-    paths = Paths(endpoints_of(table(metrics), process))
-    app.middleware_stack = Envelope(paths, metrics, otherwise=app.router)
+    paths = Paths({**endpoints_of(table(metrics), process), WEBSOCKET_PATH: not_upgraded})
+    live = LiveEvents(process)
+    app.middleware_stack = Envelope(paths, metrics, live=live, otherwise=app.router)
     return app
 
 

@@ -92,8 +92,8 @@ def require_json(headers: RequestHeaders) -> None:
         raise UnsupportedMediaType("JSON is UTF-8.")
 
 
-def parse_json(body: bytes) -> Any:
-    """The JSON value of a body.
+def parse_json(body: bytes, what: str = "body") -> Any:
+    """The JSON value of a body, or of what else a refusal is to name.
 
     Of a key that comes twice the last one counts. Refused, because PostgreSQL or another reader of
     JSON would not give it back as it came: what is no JSON, lone surrogates, NUL in a text, numbers
@@ -103,14 +103,14 @@ def parse_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         # The message names the place and what was expected there, and never shows the body.
-        raise BadJson(f"The body is no JSON: {error}.") from error
+        raise BadJson(f"The {what} is no JSON: {error}.") from error
     if nested_deeper(value, BODY_NESTING_MAX):
-        raise BadJson(f"The body is nested deeper than {BODY_NESTING_MAX} levels.")
+        raise BadJson(f"The {what} is nested deeper than {BODY_NESTING_MAX} levels.")
     if b"\\u0000" in body and _holds_nul(value):
-        raise BadJson("A text in the body holds the character NUL.")
+        raise BadJson(f"A text in the {what} holds the character NUL.")
     # A regular expression would take fifteen times as long.
     if LONG_NUMBER in body.translate(DIGITS_AS_ZERO):
-        _require_exact_integers(body)
+        _require_exact_integers(body, what)
     return value
 
 
@@ -143,13 +143,13 @@ def _holds_nul(value: Any) -> bool:
     return False
 
 
-def _require_exact_integers(body: bytes) -> None:
+def _require_exact_integers(body: bytes, what: str) -> None:
     # orjson reads an integer beyond 64 bits as a float, and so would change it silently.
     import json  # noqa: PLC0415 - for this rare case only
 
     def integer(text: str) -> int:
         if len(text) > 20 or not INTEGER_MIN <= int(text) <= INTEGER_MAX:
-            raise BadJson("A number in the body is beyond 64 bits.")
+            raise BadJson(f"A number in the {what} is beyond 64 bits.")
         return 0
 
     json.loads(body, parse_int=integer)

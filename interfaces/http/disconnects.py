@@ -26,7 +26,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, ResultT]) 
     To be used once the body was read. Raises ClientDisconnect, Stopping, and what the work raises.
     """
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request))
+    leaving = asyncio.create_task(disconnected(request))
     stopping = asyncio.create_task(request.app.state.stopping.wait())
     tasks: set[asyncio.Task[Any]] = {working, leaving, stopping}
     try:
@@ -40,6 +40,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, ResultT]) 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
+    """Wait until the client has gone away."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

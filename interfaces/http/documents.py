@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from interfaces.http.pages import as_text, page
+from interfaces.http.operation import SIGNED_IN
+from interfaces.http.pages import as_text, kind_in_words, page, table
 
 SIGN_IN = "--data-urlencode username=admin --data-urlencode password@admin-password"
 
@@ -32,7 +33,8 @@ class _Page:
         yield f"<h1>{escape(information['title'])} API</h1>"
         for paragraph in information["description"].split("\n\n"):
             yield f"<p>{as_text(paragraph)}</p>"
-        yield '<p>For programs: <a href="/openapi.json">openapi.json</a>. Go to: '
+        yield '<p>For programs: <a href="/openapi.json">openapi.json</a>. '
+        yield '<a href="/docs/events">Live events</a> have a page of their own. Go to: '
         yield ", ".join(f'<a href="#{tag["name"]}">{tag["name"]}</a>' for tag in self._tags)
         yield ".</p>"
         for tag in self._tags:
@@ -49,21 +51,22 @@ class _Page:
 
     def _operation(self, method: str, path: str, described: dict[str, Any]) -> Iterator[str]:
         scope = described.get("x-scope")
-        right = f'<span class="scope">scope <code>{scope}</code></span>' if scope else ""
+        words = scope if scope == SIGNED_IN else f"scope <code>{scope}</code>"
+        right = f'<span class="scope">{words}</span>' if scope else ""
         name = f'<span class="method">{method.upper()}</span> <code>{escape(path)}</code>'
         yield f"<h3>{right}{name}</h3>"
         yield f"<p>{as_text(described['summary'])}. {as_text(described.get('description', ''))}</p>"
-        yield _table(
-            [one["name"], one["in"], _kind(one["schema"]), one.get("description", "")]
+        yield table(
+            [one["name"], one["in"], kind_in_words(one["schema"]), one.get("description", "")]
             for one in described.get("parameters", [])
         )
         for content in _contents(described.get("requestBody", {})):
-            yield _table(self._fields(content["schema"]))
+            yield table(self._fields(content["schema"]))
         yield f"<pre><code>{escape(self._curl(method, path, described))}</code></pre>"
         yield "<details><summary>Answers</summary>"
         for content in _contents(_success(described)):
-            yield _table(self._fields(content["schema"]))
-        yield _table(
+            yield table(self._fields(content["schema"]))
+        yield table(
             [status, answer["description"]] for status, answer in described["responses"].items()
         )
         yield "</details>"
@@ -72,7 +75,7 @@ class _Page:
         found = self._resolved(schema)
         for name, field in found.get("properties", {}).items():
             required = "required" if name in found.get("required", []) else ""
-            yield [name, required, _kind(field), field.get("description", "")]
+            yield [name, required, kind_in_words(field), field.get("description", "")]
 
     def _curl(self, method: str, path: str, described: dict[str, Any]) -> str:
         words = ["curl", f"$MUSTERROLL_URL{path}"]
@@ -103,26 +106,3 @@ def _contents(holder: dict[str, Any]) -> list[dict[str, Any]]:
 def _success(described: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = next(iter(described["responses"].values()))
     return found
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    """What sort of value a schema asks for, in a word or a few."""
-    if options := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(_kind(option) for option in options)
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
-    if schema.get("type") == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
-    return str(schema.get("format") or schema.get("type") or "any JSON")
-
-
-def _table(rows: Iterator[list[str]]) -> str:
-    lines = "".join(
-        f"<tr><td><code>{escape(first)}</code></td>"
-        + "".join(f"<td>{as_text(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return f"<table>{lines}</table>" if lines else ""

@@ -18,7 +18,7 @@ from interfaces.http.headers import (
     idempotency_key,
     request_key,
 )
-from interfaces.http.operation import OPEN, Call, Operation
+from interfaces.http.operation import OPEN, SIGNED_IN, Call, Operation
 from interfaces.http.parameters import parameters_of
 from interfaces.http.ports import ControlPlane
 from interfaces.http.schemas.base import Body
@@ -57,11 +57,11 @@ class Endpoint:
             raise MethodNotAllowed(self._allowed)
         headers = RequestHeaders(request.scope["headers"])
         if operation.scope == OPEN:
-            call = await _call(request, headers, operation, self._process, None)
+            call = await _call(request, headers, operation, self._process)
             return await operation.handler(call)
         claims = read_token(headers, request.scope["query_string"], self._process)
         caller = await _allowed_caller(request, operation, self._process, claims)
-        call = await _call(request, headers, operation, self._process, caller)
+        call = await _call(request, headers, operation, self._process, caller=caller, claims=claims)
         if call.key is None:
             return await _handled(call, operation, claims)
         with self._process.accounts.keys.only(call.key):
@@ -73,6 +73,8 @@ async def _allowed_caller(
 ) -> Principal:
     """Who asks, when that is allowed. Raises InvalidToken, InsufficientScope, Foreign."""
     caller = await process.accounts.principals.of(claims)
+    if operation.scope == SIGNED_IN:
+        return caller
     agent_id = None
     if operation.scope == "worker":
         agent_id = Call.path_id(request, "agent_id")
@@ -94,7 +96,9 @@ async def _call(
     headers: RequestHeaders,
     operation: Operation,
     process: ControlPlane,
-    caller: Principal | None,
+    *,
+    caller: Principal | None = None,
+    claims: Claims | None = None,
 ) -> Call[Any, Any]:
     parameters = parameters_of(operation.parameters, request.scope["query_string"])
     version = expected_version(headers) if operation.versioned else None
@@ -112,6 +116,7 @@ async def _call(
         parameters=parameters,
         body=body,
         caller=caller,
+        claims=claims,
         key=key,
         version=version,
     )

@@ -40,18 +40,23 @@ LOG_GONE = (OSError, ValueError)
 class Envelope:
     """The outermost ASGI application. Nothing that goes wrong inside gets past it.
 
-    `app` answers requests; `otherwise` gets what is none, such as the lifespan.
+    `app` answers requests; `live` serves WebSockets; `otherwise` gets what is neither, such as the
+    lifespan.
     """
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics, *, otherwise: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: RequestMetrics, *, live: ASGIApp, otherwise: ASGIApp
+    ) -> None:
         self._app = app
+        self._live = live
         self._metrics = metrics
         self._otherwise = otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
         if scope["type"] != "http":
-            await self._otherwise(scope, receive, send)
+            other = self._live if scope["type"] == "websocket" else self._otherwise
+            await other(scope, receive, send)
             return
         began = time.perf_counter()
         answer = _Answer(scope, send)

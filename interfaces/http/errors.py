@@ -99,6 +99,15 @@ class MethodNotAllowed(ControlPlaneError):
         self.allowed = allowed
 
 
+class UpgradeRequired(ControlPlaneError):
+    """Under this path WebSockets are served, and nothing else."""
+
+    code = "upgrade_required"
+
+    def __init__(self) -> None:
+        super().__init__("Ask for an upgrade to a WebSocket (RFC 6455).")
+
+
 class RequestTimeout(ControlPlaneError):
     """The body did not arrive in time."""
 
@@ -172,6 +181,7 @@ STATUSES: tuple[tuple[type[ControlPlaneError], int], ...] = (
     (BodyTooLarge, 413),
     (UnsupportedMediaType, 415),
     (Invalid, 422),
+    (UpgradeRequired, 426),
     (TooManyAttempts, 429),
     (InternalError, 500),
     (Failed, 500),
@@ -195,6 +205,7 @@ TITLES = {
     413: "Body too large",
     415: "Unsupported media type",
     422: "Invalid request",
+    426: "Upgrade required",
     429: "Too many attempts",
     500: "Internal error",
     503: "Unavailable",
@@ -213,6 +224,8 @@ def headers_of(error: ControlPlaneError) -> dict[str, str]:
     match error:
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.allowed)}
+        case UpgradeRequired():
+            return {"Upgrade": "websocket", "Connection": "Upgrade"}
         case TooManyAttempts() | Unavailable():
             return {"Retry-After": str(error.retry_after_seconds)}
         case RequestTimeout() | BodyTooLarge():

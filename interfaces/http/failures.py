@@ -28,18 +28,13 @@ from interfaces.http.errors import (
     UnknownParameter,
     UnsupportedMediaType,
 )
-from interfaces.http.operation import OPEN, Operation
+from interfaces.http.operation import OPEN, SIGNED_IN, Operation
 from interfaces.http.parameters import QueryParameters
 
 Kinds = Iterable[type[ControlPlaneError]]
 ALWAYS = (InvalidParameter, UnknownParameter, InternalError, Overloaded)
-WITH_SCOPE = (
-    Unauthenticated,
-    InvalidToken,
-    BadCredentials,
-    InsufficientScope,
-    DatabaseUnavailable,
-)
+WITH_TOKEN = (Unauthenticated, InvalidToken, BadCredentials, DatabaseUnavailable)
+WITH_SCOPE = (InsufficientScope,)
 WITH_BODY = (BodyTooLarge, RequestTimeout, UnsupportedMediaType)
 WITH_JSON = (BadJson, InvalidBody, *WITH_BODY)
 WITH_KEY = (BadHeader, IdempotencyKeyReused, ConcurrentChange)
@@ -56,7 +51,8 @@ def _all(operation: Operation) -> Iterator[type[ControlPlaneError]]:
     yield from operation.errors
     yield from ALWAYS
     shared: list[tuple[bool, Kinds]] = [
-        (operation.scope != OPEN, WITH_SCOPE),
+        (operation.scope != OPEN, WITH_TOKEN),
+        (operation.scope not in {OPEN, SIGNED_IN}, WITH_SCOPE),
         (operation.body is not None, WITH_JSON),
         (operation.form is not None, (*WITH_BODY, DatabaseUnavailable)),
         (operation.repeatable, WITH_KEY),

@@ -3,26 +3,30 @@ answers.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from application.access import SCOPES
 from domain.errors import ControlPlaneError
 from interfaces.http.errors import OAUTH, TITLES, status_of
 from interfaces.http.failures import failures_of
 from interfaces.http.forms import FORM
-from interfaces.http.operation import OPEN, Operation
+from interfaces.http.json_schemas import JsonSchemas, Mode, Schema
+from interfaces.http.operation import OPEN, SIGNED_IN, Operation
 from interfaces.http.schemas.problem import Problem, TokenProblem
 
 VERSION = "1"
 TAGS = {
     "oauth": "Sign in, and get a token for every other request.",
+    "ws-tickets": "To open a WebSocket from where no header can be sent.",
     "tasks": "Work to be done, from its submission to its one end.",
     "agents": "Those who do it, and what their programs ask for.",
     "events": "The log: everything that ever happened, in order.",
+    "stream": "The same as it happens; WebSockets are described under /docs/events.",
     "activity": "The log in words, newest first, without the routine.",
+    "webhooks": "Events posted to where a tenant wants them.",
     "users": "People who may sign in.",
     "clients": "Programs that may sign in.",
     "read-models": "What is shown, folded from the log.",
@@ -41,8 +45,6 @@ ANSWER_HEADERS = {
     "ETag": "The version, in quotes; give it back as If-Match.",
     "Idempotency-Replayed": "`true` when this is the first answer again.",
 }
-Schema = dict[str, Any]
-Mode = Literal["validation", "serialization"]
 
 
 def document(operations: Sequence[Operation]) -> Schema:
@@ -62,44 +64,36 @@ def document(operations: Sequence[Operation]) -> Schema:
     }
 
 
-class _Schemas:
-    """The JSON Schemas of everything that the table names, each once."""
+class _Schemas(JsonSchemas):
+    """The JSON Schemas of everything that the table names."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        wanted: dict[tuple[Any, Mode], TypeAdapter[Any]] = {}
-        for operation in operations:
-            for kind in (operation.body, operation.form, operation.parameters):
-                if kind is not None:
-                    wanted[kind, "validation"] = TypeAdapter(kind)
-            if operation.answer is not None and not isinstance(operation.answer, str):
-                wanted[operation.answer, "serialization"] = TypeAdapter(operation.answer)
-        for problem in (Problem, TokenProblem):
-            wanted[problem, "serialization"] = TypeAdapter(problem)
-        self._by_kind, definitions = TypeAdapter.json_schemas(
-            [(kind, mode, adapter) for (kind, mode), adapter in wanted.items()],
-            ref_template="#/components/schemas/{model}",
-        )
-        self._definitions = definitions.get("$defs", {})
+        super().__init__(_named_by(operations))
 
     @property
     def components(self) -> Schema:
         """Those that are shared; parameters are described where they are taken."""
         return {
-            name: self._definitions[name]
-            for name in sorted(self._definitions)
+            name: self.definitions[name]
+            for name in sorted(self.definitions)
             if not name.endswith("Parameters")
         }
 
-    def of(self, kind: Any, mode: Mode) -> Schema:
-        """The schema of a body or an answer."""
-        return self._by_kind[kind, mode]
-
     def parameters(self, kind: type[BaseModel]) -> list[Schema]:
         """The query parameters of a route."""
-        schema = self._by_kind[kind, "validation"]
-        if "$ref" in schema:
-            schema = self._definitions[schema["$ref"].rpartition("/")[2]]
+        schema = self.resolved(kind, "validation")
         return [_parameter(name, of) for name, of in schema.get("properties", {}).items()]
+
+
+def _named_by(operations: Iterable[Operation]) -> Iterator[tuple[Any, Mode]]:
+    for operation in operations:
+        for kind in (operation.body, operation.form, operation.parameters):
+            if kind is not None:
+                yield kind, "validation"
+        if operation.answer is not None and not isinstance(operation.answer, str):
+            yield operation.answer, "serialization"
+    for problem in (Problem, TokenProblem):
+        yield problem, "serialization"
 
 
 def _parameter(name: str, schema: Schema) -> Schema:
@@ -125,7 +119,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
     if operation.description:
         described["description"] = operation.description
     if operation.scope != OPEN:
-        scope = [operation.scope]
+        scope = [] if operation.scope == SIGNED_IN else [operation.scope]
         described["security"] = [{"bearer": scope}, {"oauth2": scope}]
         described["x-scope"] = operation.scope
     if parameters := _parameters(operation, schemas):

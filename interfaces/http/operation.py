@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from application.access import SCOPES, Principal
+from application.accounts.account import Claims
 from application.commands import Origin, RequestKey
 from application.cursor import Cursor
 from application.ids import uuid7
@@ -22,6 +23,8 @@ from interfaces.http.schemas.base import Body
 
 OPEN = "open"
 """In place of a scope: everybody may ask."""
+SIGNED_IN = "signed in"
+"""In place of a scope: a principal is needed, and what for is decided by the handler."""
 
 BodyT = TypeVar("BodyT")
 ParametersT = TypeVar("ParametersT")
@@ -37,6 +40,7 @@ class Call(Generic[BodyT, ParametersT]):
     parameters: ParametersT
     body: BodyT
     caller: Principal | None
+    claims: Claims | None
     key: RequestKey | None
     version: int | None
 
@@ -45,6 +49,12 @@ class Call(Generic[BodyT, ParametersT]):
         """Who asks; on an open route nobody knows."""
         assert self.caller is not None, "an open route asked who calls"
         return self.caller
+
+    @property
+    def token(self) -> Claims:
+        """What the token says that the call was made with."""
+        assert self.claims is not None, "an open route asked for the token"
+        return self.claims
 
     @property
     def tenant(self) -> str:
@@ -116,11 +126,12 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 class Operation:
     """A row of the route table. What is not declared is not served, and not allowed.
 
-    `scope` is one of SCOPES, or OPEN. `answer` is the type of the JSON answer, or a media type, or
-    None for none. `body` is None where no body is read; `body_optional` where an empty one will do.
-    `errors` are those of this operation alone; what all of its sort share is added by `failures`.
-    `versioned`: takes If-Match. `form`: what a form in place of JSON holds. `headers`: those of the
-    answer, with their meaning. `also`: other media types that the answer can have.
+    `scope` is one of SCOPES, or OPEN, or SIGNED_IN. `answer` is the type of the JSON answer, or a
+    media type, or None for none. `body` is None where no body is read; `body_optional` where an
+    empty one will do. `errors` are those of this operation alone; what all of its sort share is
+    added by `failures`. `versioned`: takes If-Match. `form`: what a form in place of JSON holds.
+    `headers`: those of the answer, with their meaning. `also`: other media types that the answer
+    can have.
     """
 
     method: str
@@ -142,7 +153,8 @@ class Operation:
 
     def __post_init__(self) -> None:
         """Refuse a row that would leave open who may do what."""
-        assert self.scope in SCOPES or self.scope == OPEN, f"{self.path}: no scope is declared"
+        declared = self.scope in SCOPES or self.scope in {OPEN, SIGNED_IN}
+        assert declared, f"{self.path}: no scope is declared"
         assert self.method in {"GET", "POST", "PATCH", "DELETE"}, f"{self.path}: {self.method}"
         assert self.scope != "worker" or "{agent_id}" in self.path, f"{self.path}: whose work?"
         assert self.summary, f"{self.path}: no summary"

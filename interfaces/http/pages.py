@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 from starlette.responses import Response
 
@@ -26,8 +28,7 @@ summary { cursor: pointer }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6e6; background: #16181b }
   code, pre { background: #24272b }
-  a, td:first-child { white-space: nowrap }
-.method { color: #8ab8f0 }
+  a, .method { color: #8ab8f0 }
   h2, td { border-color: #3a3d42 }
 }
 """
@@ -54,3 +55,29 @@ def as_text(text: str) -> str:
     """Escaped, with `code` as code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if odd % 2 else part for odd, part in enumerate(parts))
+
+
+def kind_in_words(schema: dict[str, Any]) -> str:
+    """What sort of value a schema asks for, in a word or a few."""
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(kind_in_words(option) for option in options)
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if schema.get("type") == "array":
+        return f"list of {kind_in_words(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "any JSON")
+
+
+def table(rows: Iterable[list[str]]) -> str:
+    """A table, the first cell of each row as code; nothing for no rows."""
+    lines = "".join(
+        f"<tr><td><code>{escape(first)}</code></td>"
+        + "".join(f"<td>{as_text(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return f"<table>{lines}</table>" if lines else ""

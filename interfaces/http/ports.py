@@ -10,11 +10,15 @@ from pydantic import SecretStr
 
 from application.accounts.account import AccessTokens
 from application.accounts.administration import Accounts
+from application.accounts.tickets import Tickets
 from application.cloud_events import CloudEvents
 from application.commands import Command, RequestKey
+from application.live.gate import Gate
+from application.live.hub import Hub
 from application.projections.upkeep import ReadModelUpkeep
 from application.queries import Queries
 from application.receipt import Receipt
+from application.webhooks.administration import Webhooks
 from application.workforce import Workforce
 from domain.errors import ControlPlaneError
 
@@ -40,6 +44,8 @@ class ServerSettings(Protocol):
     def port(self) -> int: ...
     @property
     def behind_proxy(self) -> bool: ...
+    @property
+    def allowed_origins(self) -> Sequence[str]: ...
     @property
     def data_dir(self) -> Path: ...
     @property
@@ -68,11 +74,19 @@ class ControlPlane(Protocol):
     @property
     def tokens(self) -> AccessTokens: ...
     @property
+    def webhooks(self) -> Webhooks: ...
+    @property
+    def tickets(self) -> Tickets: ...
+    @property
     def settings(self) -> ServerSettings: ...
     @property
     def epoch(self) -> int: ...
     @property
     def store_id(self) -> UUID: ...
+    @property
+    def hub(self) -> Hub: ...
+    @property
+    def gate(self) -> Gate: ...
     @property
     def cloud_events(self) -> CloudEvents: ...
     @property

@@ -21,6 +21,7 @@ ADVICE = {
     413: "Send less at once.",
     415: "Send JSON (for a token: a form), in UTF-8 and without a Content-Encoding.",
     422: "Change the request; repeating it as it is will not help.",
+    426: "Open a WebSocket; /docs/events tells what is said over it.",
     429: "Wait as long as the header Retry-After says.",
     500: "Tell whoever runs the service the request id. Repeating a request under its key is safe.",
     503: "Repeat the request, under the same Idempotency-Key, after what Retry-After says.",
@@ -34,6 +35,7 @@ ADVICE_FOR = {
     "on_standby": "Repeat the request: another process is taking over.",
     "read_model_behind": "Repeat the query: the read model is catching up with your cursor.",
     "stale_attempt": "Stop working on it: the task is somebody else's now, or has ended.",
+    "too_many_webhooks": "Remove a webhook that nobody needs any more.",
 }
 
 

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interfaces import interpreter
 from interfaces.http.app import create_app
+from interfaces.http.live.conversation import MESSAGE_BYTES_MAX, PING_SECONDS, PONG_SECONDS_MAX
+from interfaces.http.live.protocol import LiveProtocol
 from interfaces.http.ports import ControlPlane, ServerSettings
 from interfaces.http.protocol import GuardedProtocol
 from interfaces.http.service_file import keep_service_file, remove_service_file
@@ -24,7 +26,6 @@ STOP_SECONDS_MAX = 10
 UNREAD_MILLISECONDS_MAX = 30_000
 """How long a client may leave an answer unread before the kernel ends the connection."""
 OPEN_FILES_WANTED = 65_536
-WEBSOCKET_BYTES_MAX = 256 * 1024
 PRIVATE_NETWORKS = [
     ipaddress.ip_network(network)
     for network in (
@@ -172,8 +173,10 @@ def _configuration(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
         BehindProxy(app) if settings.behind_proxy else app,
         loop="uvloop",
         http=GuardedProtocol,
-        ws="websockets-sansio",
-        ws_max_size=WEBSOCKET_BYTES_MAX,
+        ws=LiveProtocol,
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS_MAX,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,

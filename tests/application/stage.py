@@ -16,7 +16,7 @@ from application.commands.agents import RegisterAgent
 from application.commands.tasks import ReportCompleted, ReportStarted, SubmitTask
 from application.control_plane import ControlPlane
 from application.feed import Feed
-from application.follower import LogFollower
+from application.follower import DISPATCHED, LogFollower
 from application.handlers import all_handlers
 from application.ids import uuid7
 from application.ports import Page, Written
@@ -218,7 +218,7 @@ async def a_stage(
     stage.bells.attach(asyncio.get_running_loop())
     stage.watermarks.attach(asyncio.get_running_loop())
     await stage.writer.start()
-    follower = LogFollower(stage.feed, stage.watermarks, stage.fold, after=0)
+    follower = LogFollower(stage.feed, stage.watermarks, stage.fold, name=DISPATCHED, after=0)
     running = [asyncio.create_task(follower.follow()), asyncio.create_task(stage.dispatcher.run())]
     try:
         yield stage

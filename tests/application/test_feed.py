@@ -137,12 +137,12 @@ def test_after_an_append_whose_answer_was_lost_followers_go_on_without_a_gap(
     assert followed(feed) == [1, 2, later.cursor.position]
 
 
-@pytest.mark.parametrize("limit", ["TAIL_ENTRIES_MAX", "TAIL_BYTES_MAX"])
+@pytest.mark.parametrize("limit", ["items_max", "bytes_max"])
 def test_only_the_newest_part_is_kept_and_a_reader_behind_it_reads_the_log(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     size = len(desk.feed.read(after=submitted(desk, 1) - 1, limit=1)[0][0].state)
-    monkeypatch.setattr(module, limit, 10 if limit == "TAIL_ENTRIES_MAX" else 10 * size)
+    monkeypatch.setattr(desk.feed._tail, limit, 10 if limit == "items_max" else 10 * size)
 
     head = submitted(desk, 200)
 
@@ -157,7 +157,7 @@ def test_only_the_newest_part_is_kept_and_a_reader_behind_it_reads_the_log(
 def test_a_commit_larger_than_what_is_kept_is_read_from_the_log(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TAIL_BYTES_MAX", 10)
+    monkeypatch.setattr(desk.feed._tail, "bytes_max", 10)
     desk.execute_many(*(submit() for _ in range(50)))
 
     assert followed(desk.feed) == list(range(1, 51))

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 import uvicorn
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from infrastructure.settings import Settings
 from interfaces.bootstrap import ControlPlaneProcess, build
 from interfaces.http.app import create_app
+from interfaces.http.live.protocol import LiveProtocol
 from interfaces.http.server import bind
 from tests.conftest import Database
 
@@ -24,7 +25,14 @@ class Service:
     """Started in a thread with an event loop of its own; stopped at the end of the with
     statement."""
 
-    def __init__(self, database: Database, data_dir: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        database: Database,
+        data_dir: Path,
+        *,
+        ws: type[asyncio.Protocol] | Literal["websockets-sansio", "wsproto"] = LiveProtocol,
+        **settings: Any,
+    ) -> None:
         self.process: ControlPlaneProcess = build(
             Settings(
                 data_dir=data_dir,
@@ -37,9 +45,9 @@ class Service:
         self._socket = bind("127.0.0.1", 0, behind_proxy=False)
         self._socket.listen()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        app = create_app(self.process)
+        self._app = app = create_app(self.process)
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
+            uvicorn.Config(app, ws=ws, log_level="error", access_log=False, server_header=False)
         )
         self._thread = threading.Thread(target=self._run)
 
@@ -58,6 +66,8 @@ class Service:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # As our own server does it: what does not end by itself, ends now.
+        self.loop.call_soon_threadsafe(self._app.state.stopping.set)
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
@@ -84,4 +94,8 @@ class Service:
         )
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self._socket])

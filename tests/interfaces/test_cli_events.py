@@ -120,3 +120,81 @@ def test_a_reader_that_has_read_enough_ends_the_command_quietly(muster: Muster) 
 
     assert complaint == ""
     assert tail.returncode == 0
+
+
+def test_channels_types_and_labels_say_which_events_are_shown(muster: Muster) -> None:
+    [plain] = submitted(muster, 1)
+    mine = muster.done("task", "submit", "x", "--label", "team=a").out.strip()
+    muster.done("task", "cancel", plain)
+    muster.done("task", "cancel", mine)
+    muster.done("agent", "register", "counter", "--capability", "count")
+
+    def told(*options: str) -> list[tuple[str, str]]:
+        rows = muster.done("events", "tail", "--json", *options).rows
+        return [(event["type"], event["subject"].partition("/")[2]) for event in rows]
+
+    assert told("--label", "team=a") == [("task.submitted", mine), ("task.cancelled", mine)]
+    assert told("--channel", f"tasks.{plain}", "--type", "task.cancelled") == [
+        ("task.cancelled", plain)
+    ]
+    assert [kind for kind, _ in told("--type", "task.submitted", "--type", "agent.registered")] == [
+        *["task.submitted"] * 2,
+        "agent.registered",
+    ]
+    assert [kind for kind, _ in told("--channel", "agents")] == ["agent.registered"]
+
+
+def test_an_agent_can_be_followed_through_the_log(muster: Muster) -> None:
+    agent = muster.done("agent", "register", "counter", "--capability", "count", "--json").json
+    submitted(muster, 1)
+
+    events = muster.done("events", "tail", "--aggregate", agent["agent_id"], "--json").rows
+
+    assert [event["type"] for event in events] == ["agent.registered"]
+
+
+@pytest.mark.parametrize("aggregate", ["01234567-0123-7123-8123-0123456789ab", "nonsense"])
+def test_what_does_not_exist_cannot_be_followed(muster: Muster, aggregate: str) -> None:
+    said = muster("events", "tail", "--aggregate", aggregate)
+
+    assert said.code == 5
+    assert said.err.startswith("muster: there is no tasks or agents")
+
+
+def test_a_bad_channel_or_place_is_told_in_one_line(muster: Muster) -> None:
+    for options in (["--channel", "taskz"], ["--after", "99:1"], ["--channel", "metrics"]):
+        said = muster("events", "tail", *options)
+        assert said.code == 1
+        assert len(said.err.splitlines()) == 1
+
+
+def test_who_may_see_tasks_alone_sees_them(muster: Muster, monkeypatch: pytest.MonkeyPatch) -> None:
+    [task_id] = submitted(muster, 1)
+    program = muster.done("client", "add", "reader", "--scope", "tasks:read", "--json").json
+    monkeypatch.delenv("MUSTERROLL_USERNAME")
+    monkeypatch.setenv("MUSTERROLL_CLIENT_ID", program["client_id"])
+    monkeypatch.setenv("MUSTERROLL_CLIENT_SECRET", program["client_secret"])
+
+    [event] = muster.done("events", "tail", "--channel", "tasks", "--json").rows
+
+    assert event["subject"] == f"task/{task_id}"
+    assert muster("events", "tail").code == 4
+
+
+def test_following_goes_on_behind_what_was_shown(muster: Muster) -> None:
+    _, second = submitted(muster, 2)
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "interfaces.cli.main", "events", "tail", "--follow", "--json"),
+            *("--last", "1"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        told = [json.loads(following.stdout.readline())]
+        [third] = submitted(muster, 1)
+        told.append(json.loads(following.stdout.readline()))
+        following.send_signal(signal.SIGINT)
+
+    assert [event["subject"] for event in told] == [f"task/{second}", f"task/{third}"]

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 MUSTER = (sys.executable, "-m", "interfaces.cli.main")
 
@@ -123,6 +126,29 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path) -> None:
     said = refused(["--data-dir", str(tmp_path)], MUSTERROLL_LEASE_SECONDS="soon")
 
     assert "lease_seconds" in said
+
+
+def test_only_pages_of_the_origins_that_are_named_may_connect(tmp_path: Path) -> None:
+    origins = ("https://a.example", "https://b.example:8443")
+    flags = [word for origin in origins for word in ("--allowed-origin", origin)]
+    with started(tmp_path / "data", *flags):
+        service = json.loads((tmp_path / "data" / "service.json").read_text())
+        url = f"{service['url'].replace('http', 'ws', 1)}/ws/v1/events"
+
+        for origin in origins:
+            with connect(url, origin=Origin(origin), proxy=None) as connection:
+                connection.ping().wait(20)
+        elsewhere = Origin("https://c.example")
+        with pytest.raises(InvalidStatus, match="403"), connect(url, origin=elsewhere, proxy=None):
+            pass
+
+
+@pytest.mark.parametrize("origin", ["*", "null", "https://a.example/app"])
+def test_what_is_no_origin_is_refused_in_one_line(tmp_path: Path, origin: str) -> None:
+    said = refused(["--data-dir", str(tmp_path), "--allowed-origin", origin])
+
+    assert "allowed_origins" in said
+    assert "https://example.org" in said
 
 
 def test_the_doctor_finds_a_machine_without_a_service_able_to_run_one(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from application.access import SCOPES
 from infrastructure.security import signing_key
 from interfaces.http.metrics import RequestMetrics
-from interfaces.http.operation import OPEN, Operation
+from interfaces.http.operation import OPEN, SIGNED_IN, Operation
 from interfaces.http.routes import table
 from tests.interfaces.service import Service
 
@@ -32,7 +32,9 @@ OPEN_PATHS = {
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/asyncapi.json",
     "/docs",
+    "/docs/events",
     "/problems/{code}",
     "/",
 }
@@ -152,7 +154,7 @@ FORGERIES: dict[str, Forge] = {
 
 def test_every_operation_says_who_may_call_it() -> None:
     assert {operation.path for operation in OPERATIONS if operation.scope == OPEN} == OPEN_PATHS
-    assert {operation.scope for operation in GUARDED} <= set(SCOPES)
+    assert {operation.scope for operation in GUARDED} <= {*SCOPES, SIGNED_IN}
     assert len({(operation.method, operation.path) for operation in OPERATIONS}) == len(OPERATIONS)
 
 
@@ -223,7 +225,7 @@ def test_no_operation_answers_without_its_scope(stage: Stage, admin: httpx.Clien
         for operation in GUARDED:
             answer = stage.call(operation, {"Authorization": f"Bearer {token}"})
             refused = answer.status_code == 403
-            if refused == (scope == operation.scope):
+            if refused == (operation.scope in {scope, SIGNED_IN}):
                 wrong[operation.method, operation.path, scope] = answer.status_code
             if refused:
                 challenge = answer.headers["WWW-Authenticate"]
@@ -301,8 +303,10 @@ def test_what_belongs_to_another_tenant_is_not_there(
     task = admin.post("/v1/tasks", json={"kind": "review"}).json()
     user = admin.post("/v1/users", json={"username": "alice", "scopes": ["admin"]}).json()
     client = admin.post("/v1/clients", json={"name": "nightly", "scopes": ["admin"]}).json()
+    webhook = {"url": "https://example.org/hook", "channels": ["tasks"]}
     ids = {
         "{task_id}": task["task_id"],
+        "{webhook_id}": admin.post("/v1/webhooks", json=webhook).json()["webhook_id"],
         "{agent_id}": stage.agent_id,
         "{user_id}": user["user_id"],
         "{client_id}": client["client_id"],

@@ -21,8 +21,14 @@ ParameterLocation = pytest.importorskip("schemathesis.core.parameters").Paramete
 engine = pytest.importorskip("schemathesis.engine")
 events = pytest.importorskip("schemathesis.engine.events")
 
-WORK = ("/heartbeat", "/leases", "/reports")
+WORK = ("/heartbeat", "/leases", "/reports", "/output")
 START_OF_LOG = "1:0"
+WEBHOOK = {
+    "url": "https://example.org/hook",
+    "channels": ["tasks", "system"],
+    "after": "now",
+    "cursors": [START_OF_LOG],
+}
 CONFIGURATION = schemathesis.config.SchemathesisConfig.from_str("""
 seed = 4711
 request-timeout = 40.0
@@ -87,7 +93,7 @@ def _ask_for_what_is(query: Any, path: str) -> None:
         query[name] = START_OF_LOG
     if "wait" in (query or {}):
         query["wait"] = 0
-    if "cursor" in (query or {}) and path == "/v1/activity":
+    if "cursor" in (query or {}) and path.endswith(("/activity", "/dead-letters")):
         query["cursor"] = START_OF_LOG
 
 
@@ -103,6 +109,8 @@ def _ask_for_what_can_be(body: Any) -> None:
                 one[name] = one[name] if _is_exact(one[name]) else None
     if "wait_seconds" in body:
         body["wait_seconds"] = 0
+    for name in WEBHOOK.keys() & body.keys():
+        body[name] = WEBHOOK[name]
 
 
 def _is_exact(value: Any) -> bool:
@@ -144,6 +152,8 @@ def callers(service: Service, admin: httpx.Client) -> Iterator[Callers]:
 def test_the_service_keeps_to_its_description(service: Service, callers: Callers) -> None:
     url = f"{service.url}/openapi.json"
     described = schemathesis.openapi.from_url(url, config=CONFIGURATION)
+    # An answer that does not end is looked at elsewhere (test_http_stream).
+    described = described.exclude(path="/v1/stream")
     described.auth.providers.append(callers)
 
     failures: dict[str, str] = {}

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from application.control_plane import ControlPlane
 from application.feed import Feed
-from application.follower import FOLLOWED, LogFollower
+from application.follower import DISPATCHED, LogFollower
 from application.handlers import all_handlers
 from application.ports import AppendRefused, KeptRequest, Page, Record, Written
 from application.projections.runner import Followed, ProjectionThread
@@ -89,7 +89,7 @@ class Node:
 
     def wait_for(self, name: str, position: int) -> None:
         """Return when something here has come to a position."""
-        if name != FOLLOWED:
+        if name != DISPATCHED:
             self.projections.wake(position)
         reached = self.watermarks.reached(name, position, timeout_seconds=CATCH_UP_SECONDS_MAX)
         assert self.loop.run(reached), f"{name} is at {self.watermarks.position(name)}"
@@ -117,7 +117,7 @@ def a_node(url: str, *, projects: bool) -> Iterator[Node]:
         projections = ProjectionThread(models, advanced=watermarks.advance)
         writer = Writer(ControlPlane(log, TickingClock(), all_handlers()), on_commit=committed)
         node = Node(pool, log, feed, loop, writer, watermarks, models, projections)
-        follower = LogFollower(feed, watermarks, node.take_in, after=0)
+        follower = LogFollower(feed, watermarks, node.take_in, name=DISPATCHED, after=0)
 
         async def begin() -> "asyncio.Task[None]":
             watermarks.attach(asyncio.get_running_loop())

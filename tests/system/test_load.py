@@ -23,7 +23,7 @@ import pytest
 
 from application.answers import Failed, Outcome
 from application.feed import Feed
-from application.follower import FOLLOWED
+from application.follower import DISPATCHED
 from application.handlers import all_handlers
 from application.ports import Record
 from application.projections.runner import Projector
@@ -91,7 +91,7 @@ def test_whatever_meets_in_a_batch_every_answer_is_what_stands_in_the_log(
 
             head = here.log.head()
             for node in (here, there):
-                node.wait_for(FOLLOWED, head)
+                node.wait_for(DISPATCHED, head)
             for name in MODELS:
                 here.wait_for(name, head)
         history = History(read_all(here.log))

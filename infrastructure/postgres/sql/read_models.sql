@@ -41,6 +41,29 @@ WHERE tenant = %(tenant)s
   AND (%(after)s::text IS NULL OR name > %(after)s)
 ORDER BY name LIMIT %(limit)s
 
+-- name: fleet
+-- All agents of a tenant in one row: there may be thousands, and it is asked every second. Their states are as
+-- application.queries.AgentStatus.state has them.
+WITH fleet AS (
+    SELECT CASE WHEN standing <> 'active' THEN standing
+                WHEN online THEN 'available'
+                WHEN v.agent_id IS NULL THEN 'registered'
+                ELSE 'offline' END AS state,
+           slots,
+           (SELECT count(*) FROM task_board b
+            WHERE b.agent_id = agent_roster.agent_id AND b.status IN ('assigned', 'running')) AS running
+    FROM agent_roster LEFT JOIN vitals v USING (agent_id)
+    WHERE tenant = %s AND standing <> 'retired'
+)
+SELECT count(*) FILTER (WHERE state = 'registered') AS registered,
+       count(*) FILTER (WHERE state = 'available') AS available,
+       count(*) FILTER (WHERE state = 'offline') AS offline,
+       count(*) FILTER (WHERE state = 'draining') AS draining,
+       count(*) FILTER (WHERE state = 'available' AND running >= slots) AS busy,
+       coalesce(sum(slots) FILTER (WHERE state = 'available'), 0)::bigint AS slots,
+       coalesce(sum(running), 0)::bigint AS running
+FROM fleet
+
 -- name: activity
 -- Keyset pages by (tenant, position), read from the newest.
 SELECT {columns} FROM activity_feed

@@ -8,8 +8,11 @@ from interfaces.http.routes import (
     events,
     read_models,
     service,
+    stream,
     tasks,
+    tickets,
     tokens,
+    webhooks,
     workers,
 )
 
@@ -18,10 +21,13 @@ def table(metrics: RequestMetrics) -> list[Operation]:
     """Every operation. What is not listed here is not served."""
     operations = [
         *tokens.OPERATIONS,
+        *tickets.OPERATIONS,
         *tasks.OPERATIONS,
         *agents.OPERATIONS,
         *workers.OPERATIONS,
         *events.OPERATIONS,
+        *webhooks.OPERATIONS,
+        *stream.OPERATIONS,
         *accounts.OPERATIONS,
         *read_models.OPERATIONS,
     ]

@@ -8,9 +8,10 @@ import orjson
 from starlette.responses import RedirectResponse, Response
 from typing_extensions import TypedDict
 
-from interfaces.http import openapi
+from interfaces.http import asyncapi, openapi
 from interfaces.http.documents import api_page
 from interfaces.http.errors import NoSuchPath, NotReady
+from interfaces.http.event_documents import events_page
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.operation import OPEN, Call, Operation
 from interfaces.http.pages import html
@@ -55,6 +56,26 @@ async def show_problem(call: Call[None, Parameters]) -> Response:
     return html(page)
 
 
+@cache
+def _event_document() -> dict[str, Any]:
+    return asyncapi.document()
+
+
+@cache
+def _event_page() -> str:
+    return events_page(_event_document())
+
+
+async def show_event_document(_: Call[None, Parameters]) -> Response:
+    """GET /asyncapi.json."""
+    return Response(orjson.dumps(_event_document()), media_type=Json.media_type)
+
+
+async def show_event_page(_: Call[None, Parameters]) -> Response:
+    """GET /docs/events."""
+    return html(_event_page())
+
+
 async def go_to_documents(_: Call[None, Parameters]) -> Response:
     """GET /."""
     return RedirectResponse("/docs", 307)
@@ -86,6 +107,8 @@ def operations(described: Sequence[Operation], metrics: RequestMetrics) -> list[
         _open("/metrics", measure, "Figures for Prometheus", "text/plain"),
         _open("/openapi.json", show_document, "This description", dict[str, Any]),
         _open("/docs", show_page, "This description, to read", HTML),
+        _open("/asyncapi.json", show_event_document, "Live events, in AsyncAPI 3", dict[str, Any]),
+        _open("/docs/events", show_event_page, "Live events, to read", HTML),
         _open("/problems/{code}", show_problem, "What a problem means", HTML),
         _open("/", go_to_documents, "To the documents", None, status=307),
     ]

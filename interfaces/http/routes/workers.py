@@ -15,7 +15,7 @@ from application.commands.tasks import (
     ReportStarted,
 )
 from application.receipt import Receipt
-from application.workforce import Attempt
+from application.workforce import Attempt, Output
 from domain.errors import (
     AgentRetired,
     ControlPlaneError,
@@ -32,6 +32,8 @@ from interfaces.http.schemas.workers import (
     HeartbeatShown,
     LeaseBody,
     LeasesShown,
+    OutputBody,
+    OutputOutcomes,
     ReportOutcomes,
     ReportsBody,
     heartbeat_of,
@@ -80,6 +82,20 @@ async def report(call: Call[ReportsBody, Parameters]) -> Response:
     content = [_outcome(one, outcome) for one, outcome in zip(reports, outcomes, strict=True)]
     replayed = all(isinstance(one, Receipt) and one.replayed for one in outcomes)
     return answer({"outcomes": content}, replayed=replayed)
+
+
+async def output(call: Call[OutputBody, Parameters]) -> Response:
+    """POST /v1/agents/{agent_id}/output."""
+    pieces = [
+        Output(task_id=one.task_id, attempt=one.attempt, text=one.text) for one in call.body.output
+    ]
+    refusals = await call.process.workforce.output(call.tenant, call.id_of("agent_id"), pieces)
+    content = [
+        {"task_id": one.task_id, "attempt": one.attempt, "accepted": refusal is None}
+        | ({"error": failure_members(refusal)} if refusal else {})
+        for one, refusal in zip(pieces, refusals, strict=True)
+    ]
+    return answer({"outcomes": content})
 
 
 def command_of(report: schemas.Report, agent_id: Any, origin: Origin) -> Report:
@@ -148,5 +164,20 @@ OPERATIONS = [
         ),
         body=ReportsBody,
         answer=ReportOutcomes,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/agents/{agent_id}/output",
+        handler=output,
+        scope="worker",
+        summary="Show what running tasks write",
+        description=(
+            "Tokens and log lines, handed on at once to whoever listens to `output.<task id>`, and "
+            "kept nowhere. What does not come from the holder of the attempt is refused with "
+            "`stale_attempt`, piece by piece. A repeated request is handed on again."
+        ),
+        body=OutputBody,
+        answer=OutputOutcomes,
+        errors=(AgentRetired, OnStandby),
     ),
 ]

@@ -53,11 +53,11 @@ class CloudEvent(TypedDict):
     specversion: Literal["1.0"]
     id: CursorOut
     """The cursor of the event."""
-    source: str
+    source: Annotated[str, Field(examples=["/musterroll/0d6e8b3a-5f0c-4a57-9a41-2f6c1d9b7e10"])]
     """`/musterroll/<id of the log>`."""
-    type: str
+    type: Annotated[str, Field(examples=["task.completed"])]
     """What happened, such as `task.completed`."""
-    subject: str
+    subject: Annotated[str, Field(examples=["task/018f6a3e-1c2b-7d4e-9f00-0123456789ab"])]
     """What it happened to: `task/<id>` or `agent/<id>`."""
     time: datetime
     datacontenttype: Literal["application/json"]
@@ -65,7 +65,7 @@ class CloudEvent(TypedDict):
     """The event's own fields."""
     version: int
     """The version of the task or agent after it."""
-    actor: str
+    actor: Annotated[str, Field(examples=["user/alice"])]
     """Who brought it about, such as `user/alice`."""
     commandid: UUID
     correlationid: UUID

@@ -140,7 +140,7 @@ class TaskListParameters(ListParameters):
             status=self.status,
             kind=self.kind,
             agent_id=self.agent_id,
-            labels=dict(_pair(label) for label in self.label),
+            labels=dict(map(pair_of, self.label)),
             since=self.since,
         )
 
@@ -287,6 +287,7 @@ def _error(card: TaskCard | TaskState) -> Refusal | None:
     return {"code": card.error_code, "message": card.error_message or ""}
 
 
-def _pair(label: str) -> tuple[str, str]:
+def pair_of(label: str) -> tuple[str, str]:
+    """Key and value of a label filter."""
     key, _, value = label.partition(":")
     return key, value

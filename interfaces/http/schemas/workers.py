@@ -1,10 +1,10 @@
-"""Workers: heartbeats, leases, reports."""
+"""Workers: heartbeats, leases, reports, output."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from application import workforce
@@ -17,6 +17,19 @@ from interfaces.http.schemas.base import Body, CursorOut, Refusal, documented
 AttemptNumber = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
 Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Message = Annotated[str, StringConstraints(max_length=10_000)]
+OUTPUT_BYTES_MAX = 64 * 1024
+
+
+def short_enough(text: str) -> str:
+    """A text of at most 64 KiB in UTF-8."""
+    if len(text.encode()) > OUTPUT_BYTES_MAX:
+        raise ValueError("must be at most 64 KiB of UTF-8")
+    return text
+
+
+OutputText = Annotated[
+    str, StringConstraints(max_length=OUTPUT_BYTES_MAX), AfterValidator(short_enough)
+]
 
 
 class AttemptBody(Body):
@@ -109,6 +122,19 @@ class ReportsBody(Body):
     reports: Annotated[list[Report], Field(min_length=1, max_length=1_000)]
 
 
+class OutputPiece(AttemptBody):
+    """A piece of what an attempt wrote."""
+
+    text: OutputText
+    """Tokens or log lines; at most 64 KiB of UTF-8."""
+
+
+class OutputBody(Body):
+    """What attempts wrote, in order."""
+
+    output: Annotated[list[OutputPiece], Field(min_length=1, max_length=1_000)]
+
+
 class AttemptShown(TypedDict):
     """One attempt of one task."""
 
@@ -167,7 +193,7 @@ class AcceptedReport(TypedDict):
 
 
 class RefusedReport(TypedDict):
-    """A report that was refused."""
+    """A report, or a piece of output, that was refused."""
 
     task_id: UUID
     attempt: int
@@ -179,6 +205,20 @@ class ReportOutcomes(TypedDict):
     """One outcome for each report, in order."""
 
     outcomes: list[AcceptedReport | RefusedReport]
+
+
+class AcceptedOutput(TypedDict):
+    """A piece that was handed on to all who listen, perhaps nobody."""
+
+    task_id: UUID
+    attempt: int
+    accepted: Literal[True]
+
+
+class OutputOutcomes(TypedDict):
+    """One outcome for each piece, in order."""
+
+    outcomes: list[AcceptedOutput | RefusedReport]
 
 
 def heartbeat_of(found: HeartbeatAnswer) -> HeartbeatShown:

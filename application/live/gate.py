@@ -1,0 +1,88 @@
+"""What a subscriber may ask for: which channels, and from which place in the log on."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from application.access import Principal
+from application.cursor import Cursor, CursorAhead
+from application.follower import SHOWN
+from application.live.channel import Channel
+from application.live.interest import Subscription
+from application.queries import Queries
+from application.watermarks import LOG, Watermarks
+from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
+
+NOW, START = "now", "start"
+HUB_WAIT_SECONDS = 5.0
+
+
+class Gate:
+    """Lets in what exists, is the principal's to see, and lies in this log."""
+
+    def __init__(self, queries: Queries, watermarks: Watermarks, *, epoch: int) -> None:
+        self._queries = queries
+        self._watermarks = watermarks
+        self._epoch = epoch
+
+    async def subscriptions(
+        self,
+        principal: Principal,
+        channels: Collection[str],
+        *,
+        types: Collection[str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> list[Subscription]:
+        """One for each channel, all with the same filters.
+
+        Raises BadChannel, InsufficientScope, AggregateNotFound (also for what is another
+        tenant's), ReadModelBehind, DatabaseUnavailable.
+        """
+        parsed = [Channel.parse(text) for text in dict.fromkeys(channels)]
+        for channel in parsed:
+            channel.require(principal)
+        await asyncio.gather(*(self._require_thing(principal.tenant, one) for one in parsed))
+        wanted = frozenset(types), frozenset((labels or {}).items())
+        return [Subscription(channel, *wanted) for channel in parsed]
+
+    async def place(self, text: str) -> int:
+        """The position that a cursor, `now` or `start` names; the hub has come so far.
+
+        Raises BadCursor, EpochEnded, CursorAhead, ReadModelBehind, DatabaseUnavailable.
+        """
+        if text == START:
+            return 0
+        head = self._watermarks.position(LOG)
+        if text == NOW:
+            return await self.reached(head)
+        cursor = Cursor.parse(text)
+        if cursor.epoch != self._epoch:
+            present = str(Cursor(self._epoch, head))
+            raise EpochEnded(epoch=cursor.epoch, current=self._epoch, cursor=present)
+        if cursor.position > head:
+            head = await self._queries.head()
+            if cursor.position > head:
+                raise CursorAhead(cursor, head)
+            self._watermarks.advance(LOG, head)
+        return await self.reached(cursor.position)
+
+    async def reached(self, position: int) -> int:
+        """The position, once the hub has come so far: nobody may begin beyond.
+
+        Raises ReadModelBehind.
+        """
+        wait = HUB_WAIT_SECONDS
+        if not await self._watermarks.reached(SHOWN, position, timeout_seconds=wait):
+            raise ReadModelBehind("The live feed is behind the log.")
+        return position
+
+    async def _require_thing(self, tenant: str, channel: Channel) -> None:
+        match channel.family, channel.thing_id:
+            case _, None:
+                return
+            case (("tasks" | "output"), UUID() as task_id):
+                await self._queries.task_state(tenant, task_id, seen=None)
+            case "agents", UUID() as agent_id:
+                await self._queries.agent(tenant, agent_id, seen=None)
+            case family, UUID() as thing_id:
+                raise AggregateNotFound(family.removesuffix("s"), thing_id)

@@ -1,0 +1,242 @@
+"""The hub: shows every event to every stream that wants it, and encodes it once."""
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from application.cloud_events import CloudEvents
+from application.cursor import Cursor
+from application.live.channel import Channel
+from application.live.interest import LABELLING, Interest, Shown
+from application.live.listeners import Listeners
+from application.live.ports import Format, History, Sink
+from application.ports import Page
+from application.tail import Tail
+
+COHORT_MAX = 512
+"""How many connections are written to in a row, before others get their turn on the loop."""
+CHUNK_BYTES_MAX = 128 * 1024
+CHUNKS_MAX = 4
+PIECE_EVENTS = 2_000
+PIECES_MAX = 32
+"""How many pieces of the way are kept for others who stand at the same place."""
+POSITION_SECONDS = 5.0
+"""How long the cursor of a quiet stream may stand still while the log moves."""
+RECENT_MAX = 5_000
+RECENT_BYTES_MAX = 16 * 2**20
+LABELS_MAX = 50_000
+
+Write = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames to be written at once, perhaps none, and the position that they lead up to."""
+
+    frames: bytes
+    position: int
+
+
+class Cohort:
+    """Live streams with one format, interest and position. What one is written, all are."""
+
+    def __init__(self, form: Format, interest: Interest, position: int, now: float) -> None:
+        self.format = form
+        self.interest = interest
+        self.position = position
+        self.written_at = now
+        self.told = position
+        self.writes: dict[object, Write] = {}
+
+    def give(self, chunk: Chunk, now: float) -> None:
+        """One write for each. Whoever cannot take it leaves meanwhile, at the chunk's end."""
+        self.position = chunk.position
+        if chunk.frames:
+            self.told, self.written_at = chunk.position, now
+            for write in list(self.writes.values()):
+                write(chunk.frames)
+
+
+class Hub:
+    """Follows the log for all streams of this process. Belongs to the event loop.
+
+    `position` is where it stands: every stream that is live has been given everything up to there,
+    or is about to be, by a cohort that has not come so far yet.
+    """
+
+    def __init__(self, history: History, cloud_events: CloudEvents, *, position: int) -> None:
+        self.position = position
+        self._history = history
+        self._cloud_events = cloud_events
+        self._recent: Tail[Shown] = Tail(
+            Shown.size, items_max=RECENT_MAX, bytes_max=RECENT_BYTES_MAX, after=position
+        )
+        self._cohorts: dict[tuple[Format, Interest], list[Cohort]] = defaultdict(list)
+        self._chunks: OrderedDict[tuple[Format, Interest, int], list[Chunk]] = OrderedDict()
+        self._labels: OrderedDict[UUID, dict[str, str]] = OrderedDict()
+        self._labels_wanted = 0
+        self._written = 0
+        self.listeners = Listeners()
+
+    async def show(self, page: Page) -> None:
+        """Take in what comes next in the log, and give it to all who are live."""
+        shown = [Shown(record) for record, _ in page]
+        for one, (record, event) in zip(shown, page, strict=True):
+            if record.topic in LABELLING and event is not None:
+                self._remember(record.aggregate_id, cast("Any", event).labels)
+            one.labels = self._labels.get(record.aggregate_id)
+        if self._labels_wanted:
+            await self._look_up_labels(shown)
+        # From here to the first cohort nothing waits: who joins now joins at the new position.
+        self._recent.extend([one.record.position for one in shown], shown)
+        self._chunks.clear()
+        former, self.position = self.position, page[-1][0].position
+        aggregate_ids = {record.aggregate_id for record, _ in page}
+        for cohort in [cohort for cohorts in self._cohorts.values() for cohort in cohorts]:
+            if cohort.position == former and not cohort.interest.may_want(aggregate_ids):
+                cohort.position = self.position
+            elif cohort.position < self.position:
+                await self._bring_up(cohort)
+
+    async def tell_positions(self) -> None:
+        """For ever: move the cursors of those who saw nothing of what happened."""
+        while True:
+            await asyncio.sleep(POSITION_SECONDS / 2)
+            now = _now()
+            for cohorts in list(self._cohorts.values()):
+                for cohort in cohorts:
+                    quiet = now - cohort.written_at >= POSITION_SECONDS
+                    if quiet and cohort.told < cohort.position:
+                        cursor = self.cursor(cohort.position)
+                        cohort.give(Chunk(cohort.format.position(cursor), cohort.position), now)
+
+    def cursor(self, position: int) -> str:
+        """The text of a position."""
+        return str(Cursor(self._cloud_events.epoch, position))
+
+    def chunks(self, form: Format, interest: Interest, *, after: int) -> list[Chunk] | None:
+        """What follows on a position, from memory, a piece of the way to the hub's own.
+
+        None when it is not there. Those who stand at the same place are given the same.
+        """
+        key = form, interest, after
+        found = self._chunks.get(key)
+        if found is None:
+            recent = self._recent.after(after, PIECE_EVENTS)
+            if recent is None:
+                return None
+            if interest.needs_labels and any(shown.labels is None for shown in recent):
+                return None
+            up_to = recent[-1].record.position if len(recent) == PIECE_EVENTS else self.position
+            found = self.chunks_of(form, recent, interest.channel_for, up_to=up_to)
+            if len(self._chunks) >= PIECES_MAX:
+                self._chunks.popitem(last=False)
+            self._chunks[key] = found
+        return found
+
+    def chunks_of(
+        self,
+        form: Format,
+        page: Sequence[Shown],
+        channel_for: Callable[[Shown], Channel | None],
+        *,
+        up_to: int,
+    ) -> list[Chunk]:
+        """The frames of those that come over a channel, in order, in chunks that can be written.
+
+        The last chunk leads up to `up_to`, or less far when it is much.
+        """
+        chunks: list[Chunk] = []
+        frames: list[bytes] = []
+        size = position = 0
+        for shown in page:
+            channel = channel_for(shown)
+            if channel is None:
+                continue
+            if size >= CHUNK_BYTES_MAX:
+                chunks.append(Chunk(b"".join(frames), position))
+                frames, size = [], 0
+                if len(chunks) == CHUNKS_MAX:
+                    return chunks
+            frame = self._frame(form, shown, channel)
+            frames.append(frame)
+            size += len(frame)
+            position = shown.record.position
+        chunks.append(Chunk(b"".join(frames), up_to))
+        return chunks
+
+    async def history(
+        self, interest: Interest, *, after: int, until: int
+    ) -> tuple[list[Shown], int]:
+        """A page of the log itself, and how far it leads. Raises DatabaseUnavailable."""
+        records, looked_up_to = await self._history.read(interest, after=after, until=until)
+        page = [Shown(record) for record in records]
+        if interest.needs_labels:
+            await self._look_up_labels(page)
+        return page, looked_up_to
+
+    def join(self, stream: object, sink: Sink, interest: Interest) -> Cohort:
+        """Make a stream live that was given everything up to the hub's position."""
+        cohorts = self._cohorts[sink.format, interest]
+        for cohort in cohorts:
+            if cohort.position == self.position and len(cohort.writes) < COHORT_MAX:
+                break
+        else:
+            cohort = Cohort(sink.format, interest, self.position, _now())
+            cohorts.append(cohort)
+        cohort.writes[stream] = sink.write
+        return cohort
+
+    def leave(self, stream: object, cohort: Cohort) -> int:
+        """Take a stream out of the live ones; the position up to which it was given everything."""
+        del cohort.writes[stream]
+        if not cohort.writes:
+            key = cohort.format, cohort.interest
+            self._cohorts[key].remove(cohort)
+            if not self._cohorts[key]:
+                del self._cohorts[key]
+        return cohort.position
+
+    def want_labels(self, count: int) -> None:
+        """So many more (or fewer) streams filter by labels."""
+        self._labels_wanted += count
+
+    async def _bring_up(self, cohort: Cohort) -> None:
+        while cohort.position < self.position and cohort.writes:
+            chunks = self.chunks(cohort.format, cohort.interest, after=cohort.position)
+            assert chunks is not None, "what was just taken in is in memory"
+            for chunk in chunks:
+                cohort.give(chunk, _now())
+                self._written += len(cohort.writes) if chunk.frames else 0
+                # What was given is sent in between, and who cannot take it leaves.
+                if self._written >= COHORT_MAX or len(chunks) > 1:
+                    self._written = 0
+                    await asyncio.sleep(0)
+
+    def _frame(self, form: Format, shown: Shown, channel: Channel) -> bytes:
+        frame = shown.frames.get((form, channel))
+        if frame is None:
+            if not shown.cloud_event:
+                shown.cloud_event = self._cloud_events.encode(shown.record)
+            frame = shown.frames[form, channel] = form.event(shown, channel)
+        return frame
+
+    def _remember(self, aggregate_id: UUID, labels: dict[str, str]) -> None:
+        self._labels[aggregate_id] = labels
+        self._labels.move_to_end(aggregate_id)
+        if len(self._labels) > LABELS_MAX:
+            self._labels.popitem(last=False)
+
+    async def _look_up_labels(self, page: Iterable[Shown]) -> None:
+        unknown = {(s.record.aggregate_id, s.record.version): s for s in page if s.labels is None}
+        if unknown:
+            found = await self._history.labels(list(unknown))
+            for place, shown in unknown.items():
+                shown.labels = found.get(place, {})
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

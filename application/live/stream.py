@@ -1,0 +1,259 @@
+"""A stream: one subscriber, from wherever it begins to now, and live from there on."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+import structlog
+
+from application.live.channel import Channel
+from application.live.hub import POSITION_SECONDS, Chunk, Cohort, Hub
+from application.live.interest import Interest, Shown, Subscription
+from application.live.ports import Sink
+from application.live.unheard import Unheard
+from application.ports import Json
+from domain.errors import DatabaseUnavailable
+
+STALLED_SECONDS = 30.0
+"""How long a reader may leave unread what would make room for more."""
+AWAY_PAUSE_SECONDS = 0.2
+TOO_SLOW = 4008
+FAILED = 1011
+
+log = structlog.get_logger("stream")
+
+
+@dataclass(slots=True)
+class Order:
+    """A wish for more channels, from a position on; its own frames are written by the callables.
+
+    `begin` writes what comes before any event, and may take long; False gives the wish up.
+    `caught_up` is told the position at which history ends. `after` is no later than the hub.
+    """
+
+    subscriptions: Sequence[Subscription]
+    after: int
+    begin: Callable[[], Awaitable[bool]]
+    caught_up: Callable[[int], None]
+    channels: frozenset[Channel] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Which channels it is about."""
+        self.channels = frozenset(subscription.channel for subscription in self.subscriptions)
+
+
+class Stream:
+    """Every event that a subscriber wants, once and in order; volatile messages beside them.
+
+    While it is live, the hub writes to its sink. Otherwise a task of its own reads on from its own
+    position, until it stands where the hub does and nothing is unsent.
+    """
+
+    def __init__(self, hub: Hub, sink: Sink, tenant: str) -> None:
+        self._hub = hub
+        self._sink = sink
+        self._tenant = tenant
+        self._position: int | None = None
+        self._subscriptions: dict[Channel, Subscription] = {}
+        self._interest = Interest.of(tenant, ())
+        self._orders: deque[Order] = deque()
+        self._order: Order | None = None
+        self._cohort: Cohort | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._unheard: Unheard | None = None
+        self._told_at = 0.0
+        self._closed = False
+
+    @property
+    def position(self) -> int:
+        """Everything up to there was handed to the sink, or is not wanted."""
+        if self._cohort is not None:
+            return self._cohort.position
+        return self._hub.position if self._position is None else self._position
+
+    @property
+    def channels(self) -> set[Channel]:
+        """What is subscribed to, or about to be."""
+        return set(self._subscriptions).union(*(order.channels for order in self._wished))
+
+    @property
+    def _wished(self) -> list[Order]:
+        return [*self._orders, *([self._order] if self._order else [])]
+
+    def subscribe(self, order: Order) -> None:
+        """Carry out an order, after those that were given before."""
+        self._orders.append(order)
+        self._leave()
+        self._go_on()
+
+    def unsubscribe(self, channels: AbstractSet[Channel]) -> None:
+        """Send nothing of these any more."""
+        self._leave()
+        self._drop(channels)
+        for order in self._wished:
+            order.subscriptions = [s for s in order.subscriptions if s.channel not in channels]
+        self._go_on()
+
+    def congested(self) -> None:
+        """More is unsent than may be: leave the live ones, and go on at the reader's own pace."""
+        self._leave()
+        self._go_on()
+
+    def close(self) -> None:
+        """Stop for good."""
+        self._closed = True
+        self._leave()
+        self._drop(set(self._subscriptions))
+        if self._task is not None:
+            self._task.cancel()
+
+    def hear(
+        self, channel: Channel, message: Mapping[str, Json], encoded: dict[object, bytes]
+    ) -> None:
+        """Send what is never in the log; combined with the next ones while the reader is slow."""
+        if self._sink.congested or self._unheard is not None:
+            self._unheard = self._unheard or Unheard()
+            self._unheard.add(channel, message)
+            self._go_on()
+            return
+        form = self._sink.format
+        if form not in encoded:
+            encoded[form] = form.volatile(channel, message)
+        self._sink.write(encoded[form])
+
+    def _leave(self) -> None:
+        if self._cohort is not None:
+            self._position = self._hub.leave(self, self._cohort)
+            self._cohort = None
+
+    def _go_on(self) -> None:
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while not self._closed and not await self._step():
+                pass
+        except TimeoutError:
+            self._sink.close(TOO_SLOW, "consumer too slow")
+        except Exception:  # the runner: nobody would hear of a bug, and the subscriber of nothing
+            log.exception("stream_failed")
+            self._sink.close(FAILED, "internal error")
+        finally:
+            self._task = None
+
+    async def _step(self) -> bool:
+        """Send a piece of what is missing; True when it has gone live, or has nothing to follow."""
+        await self._room()
+        if self._orders and self._order is None:
+            await self._carry_out(self._orders.popleft())
+        elif self._position is not None and self._position < self._hub.position:
+            await self._send_more(self._hub.position)
+        elif self._order is not None:
+            order, self._order = self._order, None
+            order.caught_up(self.position)
+        elif not self._interest.subscriptions:
+            self._position = None
+            return True
+        else:
+            # Nothing was awaited since the positions were compared.
+            self._cohort = self._hub.join(self, self._sink, self._interest)
+            return True
+        return False
+
+    async def _carry_out(self, order: Order) -> None:
+        self._order = order
+        if not await order.begin():
+            self._order = None
+            return
+        if self._position is None:
+            self._position = order.after
+        while self._position < order.after:
+            await self._send_more(order.after)
+        await self._send_history(order, up_to=self._position)
+        self._drop(order.channels)
+        self._subscriptions |= {one.channel: one for one in order.subscriptions}
+        volatile = [channel for channel in self._subscriptions if channel.volatile]
+        self._hub.listeners.listen(self, self._tenant, volatile)
+        self._become_interested()
+
+    async def _send_history(self, order: Order, *, up_to: int) -> None:
+        """What the channels of an order held before the place where this stream stands."""
+        after = order.after
+        while after < up_to:
+            interest = Interest.of(self._tenant, order.subscriptions)
+            page, looked_up_to = await self._history(interest, after=after, until=up_to)
+            form = self._sink.format
+            for chunk in self._hub.chunks_of(form, page, interest.channel_for, up_to=looked_up_to):
+                await self._room()
+                self._sink.write(chunk.frames)
+                after = chunk.position
+
+    async def _send_more(self, until: int) -> None:
+        """Go on with what is subscribed to, at most to a position."""
+        interest, after, form = self._interest, self._position, self._sink.format
+        assert after is not None, "something is followed"
+        recent = None
+        if until == self._hub.position:
+            recent = self._hub.chunks(form, interest, after=after)
+        if recent is not None:
+            self._write(recent)
+            return
+        page, up_to = await self._history(interest, after=after, until=until)
+        chunks: Sequence[Chunk] = self._hub.chunks_of(form, page, interest.channel_for, up_to=up_to)
+        if not page:
+            chunks = [Chunk(self._cursor_moved(up_to), up_to)]
+        del page  # It may be long until there is room for what was made of it.
+        while chunks and self._interest is interest:
+            chunks = self._write(chunks)
+            await self._room()
+
+    def _write(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+        """As many as the sink takes now; those that are left."""
+        for place, chunk in enumerate(chunks, 1):
+            self._sink.write(chunk.frames)
+            self._position = chunk.position
+            if self._sink.congested:
+                return chunks[place:]
+        return ()
+
+    def _cursor_moved(self, position: int) -> bytes:
+        """A long way through history without a match is told of now and then."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at < POSITION_SECONDS:
+            return b""
+        self._told_at = now
+        return self._sink.format.position(self._hub.cursor(position))
+
+    async def _history(
+        self, interest: Interest, *, after: int, until: int
+    ) -> tuple[list[Shown], int]:
+        while True:
+            try:
+                return await self._hub.history(interest, after=after, until=until)
+            except DatabaseUnavailable:
+                await asyncio.sleep(AWAY_PAUSE_SECONDS)
+
+    async def _room(self) -> None:
+        """Wait until the sink takes more. Raises TimeoutError when nobody reads."""
+        if self._sink.congested:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self._sink.drained()
+        if self._unheard is not None:
+            unheard, self._unheard = self._unheard, None
+            for channel, message in unheard.messages():
+                self._sink.write(self._sink.format.volatile(channel, message))
+
+    def _drop(self, channels: AbstractSet[Channel]) -> None:
+        volatile = [c for c in channels if c.volatile and c in self._subscriptions]
+        self._hub.listeners.leave(self, self._tenant, volatile)
+        for channel in channels:
+            self._subscriptions.pop(channel, None)
+        self._become_interested()
+
+    def _become_interested(self) -> None:
+        former = self._interest
+        self._interest = Interest.of(self._tenant, self._subscriptions.values())
+        self._hub.want_labels(self._interest.needs_labels - former.needs_labels)

@@ -1,0 +1,1 @@
+"""Webhooks: how events are posted to addresses that others have named, and secrets are kept."""

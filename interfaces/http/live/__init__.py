@@ -1,0 +1,1 @@
+"""Live events over the WebSocket and SSE."""

@@ -1,0 +1,198 @@
+"""The WebSocket `/ws/v1/events`: who may open it, and the conversation that follows."""
+
+import asyncio
+import time
+from contextlib import suppress
+from urllib.parse import parse_qs
+
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+from application.access import Principal
+from application.accounts.account import Claims
+from application.ids import uuid7
+from domain.errors import ControlPlaneError, Forbidden
+from interfaces.http.credentials import bearer_token
+from interfaces.http.errors import (
+    BadCredentials,
+    BadRequest,
+    NoSuchPath,
+    Overloaded,
+    UpgradeRequired,
+)
+from interfaces.http.headers import RequestHeaders
+from interfaces.http.live.conversation import Conversation
+from interfaces.http.live.formats import WEBSOCKET, payloads_of
+from interfaces.http.live.protocol import WIRE
+from interfaces.http.live.sinks import ConnectionSink, SendingSink, WireSink
+from interfaces.http.ports import ControlPlane
+from interfaces.http.responses import Problem
+
+PATH = "/ws/v1/events"
+SUBPROTOCOL = "musterroll.v1"
+CONNECTIONS_MAX = 10_000
+CLOSE_SECONDS = 5.0
+FAILED = 1011
+LOG_GONE = (OSError, ValueError)
+"""A log that nobody reads any more is no reason to fail a connection."""
+
+log = structlog.get_logger("live")
+
+
+class ForbiddenOrigin(Forbidden):
+    """A page from elsewhere may not speak for the one who looks at it."""
+
+    code = "forbidden_origin"
+
+    def __init__(self) -> None:
+        super().__init__("Pages of this origin may not connect; see the setting allowed_origins.")
+
+
+class BadSubprotocol(BadRequest):
+    """None of the subprotocols that were offered is spoken here."""
+
+    code = "bad_subprotocol"
+
+    def __init__(self) -> None:
+        super().__init__(f"The subprotocol is {SUBPROTOCOL}.")
+
+
+class LiveEvents:
+    """An ASGI application for WebSockets."""
+
+    def __init__(self, process: ControlPlane) -> None:
+        self._process = process
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, from its handshake to its end."""
+        began, request_id = time.monotonic(), str(uuid7())
+        await receive()
+        status = 101
+        try:
+            signed_in = await self._admit(scope)
+        except ControlPlaneError as error:
+            refusal = Problem(error, instance=PATH, request_id=request_id)
+            status = refusal.status_code
+            await refusal(scope, receive, send)
+        else:
+            await self._serve(signed_in, scope, receive, send)
+        with suppress(*LOG_GONE):
+            log.info(
+                "connection",
+                route=PATH,
+                status=status,
+                seconds=round(time.monotonic() - began, 3),
+                request_id=request_id,
+            )
+
+    async def _serve(
+        self,
+        signed_in: tuple[Principal, Claims] | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        subprotocol = SUBPROTOCOL if scope.get("subprotocols") else None
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        sink, receive = _sink_of(scope, receive, send)
+        conversation = Conversation(self._process, scope["app"].state.sessions, sink)
+        self._open += 1
+        try:
+            if signed_in is not None:
+                conversation.welcome(*signed_in)
+            await _converse(conversation, receive)
+        except Exception:  # the runner: one connection must not end silently, nor others with it
+            log.exception("conversation_failed")
+            sink.close(FAILED, "internal error")
+        finally:
+            self._open -= 1
+            conversation.close()
+            if isinstance(sink, SendingSink):
+                sink.stop()
+
+    async def _admit(self, scope: Scope) -> tuple[Principal, Claims] | None:
+        """Who asks, where the handshake tells. Raises what keeps them out."""
+        if scope["path"].removeprefix(scope.get("root_path", "")) != PATH:
+            raise NoSuchPath
+        headers = RequestHeaders(scope["headers"])
+        self._require_origin(headers)
+        if scope.get("subprotocols") and SUBPROTOCOL not in scope["subprotocols"]:
+            raise BadSubprotocol
+        if self._open >= CONNECTIONS_MAX:
+            raise Overloaded
+        claims = await self._said_by(headers, scope["query_string"])
+        if claims is None:
+            return None
+        return await self._process.accounts.principals.of(claims), claims
+
+    def _require_origin(self, headers: RequestHeaders) -> None:
+        """Only browsers tell an origin, and there a page of any origin may open a WebSocket."""
+        origin = headers.single(b"origin")
+        if origin is None or origin in self._process.settings.allowed_origins:
+            return
+        host = headers.first(b"host")
+        if origin not in {f"http://{host}", f"https://{host}"}:
+            raise ForbiddenOrigin
+
+    async def _said_by(self, headers: RequestHeaders, query: bytes) -> Claims | None:
+        parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+        if parameters.keys() - {"ticket"} or len(parameters.get("ticket", [])) > 1:
+            raise BadCredentials("The only parameter is one ticket; a token has no place in a URL.")
+        if headers.every(b"authorization"):
+            if parameters:
+                raise BadCredentials("Either a header or a ticket tells who asks.")
+            return self._process.tokens.verify(bearer_token(headers, query))
+        if parameters:
+            return await self._process.tickets.redeem(parameters["ticket"][0])
+        return None
+
+
+async def not_upgraded(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """What is served under the path over plain HTTP: nothing. Raises UpgradeRequired."""
+    raise UpgradeRequired
+
+
+async def _converse(conversation: Conversation, receive: Receive) -> None:
+    while True:
+        await conversation.ready()
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await conversation.hear(message.get("text"))
+
+
+def _sink_of(scope: Scope, receive: Receive, send: Send) -> tuple[ConnectionSink, Receive]:
+    """The wire of our own server; with any other, its `send`."""
+    wire = scope.get("extensions", {}).get(WIRE)
+    if wire is not None:
+        return WireSink(WEBSOCKET, wire), receive
+    ended = asyncio.Event()
+
+    async def send_frames(frames: bytes) -> None:
+        for payload in payloads_of(frames):
+            await send({"type": "websocket.send", "text": payload.decode()})
+
+    async def end(code: int, reason: str) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await send({"type": "websocket.close", "code": code, "reason": reason})
+        ended.set()
+
+    return SendingSink(WEBSOCKET, send_frames, end), _until(ended, receive)
+
+
+def _until(ended: asyncio.Event, receive: Receive) -> Receive:
+    """What is received, until it has ended by ourselves."""
+
+    async def next_message() -> Message:
+        receiving = asyncio.ensure_future(receive())
+        ending = asyncio.create_task(ended.wait())
+        await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if receiving.done():
+            return receiving.result()
+        receiving.cancel()
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    return next_message
