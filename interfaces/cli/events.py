@@ -1,27 +1,52 @@
-"""`muster events`: the log, as it was written."""
+"""`muster events`: the log, as it was written and as it grows."""
 
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
+from interfaces.cli.arguments import parse_pairs
+from interfaces.cli.failures import NOT_FOUND, Failure
 from interfaces.cli.output import AsJson, clock, print_json, print_line, text_of
 from interfaces.cli.session import session_of
-from interfaces.cli.waiting import working
+from interfaces.cli.waiting import telling_outages, working
 
 if TYPE_CHECKING:
     from musterroll import Client
+    from musterroll.models import Event
+    from musterroll.streams import Events
 
-PAGE_EVENTS = 1000
-LONG_POLL_SECONDS = 25
+CHANNELS = ("tasks", "agents", "collaborations")
 LAST = 20
+START = "start"
 
 app = typer.Typer(help="Read the log of everything that happened.", no_args_is_help=True)
 
-Event = Mapping[str, Any]
+
+class NothingThere(Failure):
+    """There is no task or agent of that id."""
+
+    exit_code = NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which events are wanted."""
+
+    channels: Sequence[str]
+    types: Sequence[str]
+    labels: Mapping[str, str]
+
+    def read(self, client: "Client", after: str, *, follow: bool = False) -> "Events":
+        """They themselves, from a place in the log on."""
+        return client.events(
+            self.channels, after=after, types=self.types, labels=self.labels, follow=follow
+        )
 
 
 @app.callback()
@@ -35,16 +60,27 @@ def tail(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")
     ] = False,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Repeatable: tasks, agents, collaborations (these if none), system, tasks.ID.",
+        ),
+    ] = None,
     kind: Annotated[
-        str | None,
-        typer.Option("--type", metavar="TYPE", help="Only these, such as task.completed."),
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Repeatable: only task.completed, ..."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Repeatable: only of what had all of them."),
     ] = None,
     aggregate: Annotated[
         str | None, typer.Option(metavar="ID", help="Only what happened to this task or agent.")
     ] = None,
     after: Annotated[
         str | None,
-        typer.Option(metavar="CURSOR", help="Everything after this place, such as 1:4711."),
+        typer.Option(metavar="CURSOR", help="Everything after this place: 1:4711, start, now."),
     ] = None,
     last: Annotated[
         int, typer.Option(min=0, metavar="N", help="Without --after: the last so many.")
@@ -52,79 +88,80 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Print the latest events, in the order of the log; with --json as CloudEvents, one a line."""
-    filters = {"type": kind, "aggregate_id": aggregate}
-    asked = {name: value for name, value in filters.items() if value is not None}
-    with session_of(context).connect() as client:
-        if after is None:
-            with working("Reading the log"):
-                events, after = _latest(client, asked, last)
-            for event in events:
+    labels = parse_pairs(label or [], option="--label")
+    with session_of(context).connect() as client, telling_outages():
+        with working("Reading the log"):
+            channels = _channels_of(client, aggregate, channel or CHANNELS)
+            filters = Filters(channels, kind or (), labels)
+            found: Iterable[Event] = ()
+            if after is None:
+                found, after = _latest(client, filters, last)
+            elif not follow:
+                found = filters.read(client, after)
+        for event in found:
+            _print(event, as_json=as_json)
+        if follow:
+            for event in filters.read(client, after, follow=True):
                 _print(event, as_json=as_json)
-        while True:
-            page = _page(client, asked, after, wait_seconds=LONG_POLL_SECONDS if follow else 0)
-            for event in page["items"]:
-                _print(event, as_json=as_json)
-            after = page["next_cursor"]
-            if not page["items"] and not follow:
-                return
 
 
-def _latest(
-    client: "Client", filters: Mapping[str, Any], count: int
-) -> tuple[Iterator[Event], str | None]:
+def _channels_of(client: "Client", aggregate: str | None, channels: Sequence[str]) -> Sequence[str]:
+    """The channels as they are, or the one of them that brings a single thing."""
+    if aggregate is None:
+        return channels
+    from musterroll.errors import NotFound  # noqa: PLC0415 - its HTTP client takes a while
+
+    for family in channels if _is_id(aggregate) else ():
+        name = f"{family}.{aggregate}"
+        try:
+            list(client.events(name, follow=False))
+        except NotFound:
+            continue
+        return (name,)
+    raise NothingThere(f"there is no {' or '.join(channels)} of the id {aggregate!r}.")
+
+
+def _latest(client: "Client", filters: Filters, count: int) -> tuple[Iterable["Event"], str]:
     """The last `count` events that fit, and the cursor to go on from.
 
-    The log is read in windows that end where it ends now, each four times as wide as the one
-    before, until one holds enough: a rare type is found without reading the whole log first.
+    The log is read in windows that end where it ends, each four times as wide as the one before,
+    until one holds enough: a rare type is found without reading the whole log first.
     """
-    head = client.request("GET", "/v1/tasks/counts")["cursor"]
-    epoch, _, position = head.partition(":")
+    epoch, _, position = _end_of(filters.read(client, "now")).partition(":")
     width = max(count, 1)
     while True:
         start = int(position) - width
-        after = f"{epoch}:{start}" if start > 0 else None
-        found = deque(_range(client, filters, after, until=head), maxlen=count)
-        if len(found) >= count or after is None:
-            return iter(found), head
+        window = filters.read(client, f"{epoch}:{start}" if start > 0 else START)
+        found = deque(window, maxlen=count)
+        if len(found) >= count or start <= 0:
+            return found, _end_of(window)
         width *= 4
 
 
-def _range(
-    client: "Client", filters: Mapping[str, Any], after: str | None, *, until: str
-) -> Iterator[Event]:
-    while True:
-        page = _page(client, {**filters, "until": until}, after, wait_seconds=0)
-        yield from page["items"]
-        if page["next_cursor"] == after or not page["items"]:
-            return
-        after = page["next_cursor"]
+def _end_of(events: "Events") -> str:
+    """Where the log ended for a stream that does not follow it."""
+    deque(events, maxlen=0)
+    assert events.cursor is not None, "a stream that has ended knows where"
+    return events.cursor
 
 
-def _page(
-    client: "Client", filters: Mapping[str, Any], after: str | None, *, wait_seconds: int
-) -> dict[str, Any]:
-    asked = {**filters, "limit": PAGE_EVENTS}
-    if after is not None:
-        asked["after"] = after
-    if wait_seconds:
-        asked["wait"] = wait_seconds
-    page: dict[str, Any] = client.request(
-        "GET", "/v1/events", params=asked, wait_seconds=wait_seconds
-    )
-    return page
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
-def _print(event: Event, *, as_json: bool) -> None:
+def _print(event: "Event", *, as_json: bool) -> None:
     if as_json:
         print_json(event)
         return
     facts = "  ".join(
-        f"{name}={text_of(value)}" for name, value in event["data"].items() if value is not None
+        f"{name}={text_of(value)}" for name, value in event.data.items() if value is not None
     )
-    line = (
-        f"{event['id']:<8} {clock(event['time'])} {event['type']:<20} {event['subject']}  {facts}"
-    )
-    print_line(_fitted(line))
+    when = clock(event.time) if event.time else "-"
+    print_line(_fitted(f"{event.id:<8} {when} {event.type:<20} {event.subject}  {facts}"))
 
 
 def _fitted(line: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,10 @@ _STYLES = {
 }
 
 
+# Control characters but tab and line feed, and those that turn the direction of writing.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
 def is_plain() -> bool:
     """Whether output goes to a program, or to a person who wants neither colours nor boxes."""
     return not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
@@ -48,6 +53,12 @@ def print_json(value: object) -> None:
 def print_line(text: str = "") -> None:
     """One line for people."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """A piece of text, with no line end but its own."""
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 
@@ -100,9 +111,14 @@ def ago(moment: str | None, *, now: datetime | None = None) -> str:
     return f"in {_duration(-seconds)}" if seconds < -1 else f"{_duration(max(0, seconds))} ago"
 
 
-def clock(moment: str) -> str:
-    """An RFC 3339 time as the local time of day."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S")
+def clock(moment: datetime) -> str:
+    """A time as the local time of day."""
+    return moment.astimezone().strftime("%H:%M:%S")
+
+
+def harmless(text: str) -> str:
+    """A text of somebody else's without what would command a terminal; lines stay lines."""
+    return _COMMANDS.sub("�", text)
 
 
 def _duration(seconds: float) -> str:

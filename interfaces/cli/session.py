@@ -9,7 +9,7 @@ import typer
 from interfaces.cli.failures import Misuse
 
 if TYPE_CHECKING:
-    from musterroll import Client
+    from musterroll import AsyncClient, Client
 
 RETRY_SECONDS = 3.0
 
@@ -39,6 +39,12 @@ class Session:
         from musterroll import Client  # noqa: PLC0415 - its HTTP client takes a while
 
         return Client(self.url, **self.credentials(), retry_seconds=retry_seconds)
+
+    def connect_async(self, *, retry_seconds: float = RETRY_SECONDS) -> "AsyncClient":
+        """The same for an event loop."""
+        from musterroll import AsyncClient  # noqa: PLC0415 - its HTTP client takes a while
+
+        return AsyncClient(self.url, **self.credentials(), retry_seconds=retry_seconds)
 
     def credentials(self) -> dict[str, Any]:
         """The credentials by the names that the SDK gives them."""

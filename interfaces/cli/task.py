@@ -2,9 +2,10 @@
 
 import typer
 
-from interfaces.cli import task_change, task_read, task_submit
+from interfaces.cli import task_change, task_read, task_submit, task_watch
 
 app = typer.Typer(help="Submit work, watch it, step in.", no_args_is_help=True)
 app.add_typer(task_submit.app)
 app.add_typer(task_read.app)
+app.add_typer(task_watch.app)
 app.add_typer(task_change.app)

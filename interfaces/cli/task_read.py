@@ -1,6 +1,6 @@
-"""Looking at tasks: one, many, or one until it ends."""
+"""Looking at tasks: one, many, or one at its end."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -15,7 +15,6 @@ from interfaces.cli.output import (
     ago,
     print_fields,
     print_json,
-    print_line,
     print_table,
     text_of,
 )
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from musterroll import Client
 
 LIST_LIMIT = 50
-LONG_POLL_SECONDS = 25
-FINAL = frozenset({"completed", "failed", "cancelled"})
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
 Row = Mapping[str, Any]
@@ -123,16 +120,6 @@ def wait(
         show_end(wait_for(client, task_id, timeout_seconds=timeout), as_json=as_json)
 
 
-@app.command()
-def watch(context: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
-    """Print a line whenever a task changes, until it ends. Exits with 1 unless it completed."""
-    with session_of(context).connect() as client:
-        row: Row = {}
-        for row in _changes_of(client, task_id):
-            print_json(row) if as_json else print_line(_line(row))
-    _require_completed(row)
-
-
 def wait_for(client: "Client", task_id: str, *, timeout_seconds: float | None) -> Row:
     """The final status of a task. Raises TimedOut."""
     with working(f"Waiting for task {task_id}"):
@@ -155,29 +142,27 @@ def show_end(row: Row, *, as_json: bool) -> None:
         print_json(row)
     elif row["status"] == "completed":
         print_json(row["result"])
-    _require_completed(row)
+    require_completed(row)
 
 
-def _changes_of(client: "Client", task_id: str) -> Iterator[Row]:
-    """Its status now, and each time that its version passes on, to the final one."""
-    path = path_of(task_id) + "/status"
-    row = client.request("GET", path)
-    yield row
-    while row["status"] not in FINAL:
-        seen = row["version"]
-        row = client.request(
-            "GET",
-            path,
-            params={"wait": LONG_POLL_SECONDS, "after_version": seen},
-            wait_seconds=LONG_POLL_SECONDS,
-        )
-        if row["version"] != seen:
-            yield row
-
-
-def _require_completed(row: Row) -> None:
+def require_completed(row: Row) -> None:
+    """Raises Failure for a task that came to another end."""
     if row["status"] != "completed":
         raise Failure(f"the task {_ending(row).rstrip('.')}.")
+
+
+def line_of(row: Row) -> str:
+    """How a task stands, on one line."""
+    parts = [_status_of(row)]
+    if row["progress"] and row["status"] != "completed":
+        parts.append(f"{row['progress']:.0%}")
+    if row["attempt"]:
+        parts.append(f"attempt {row['attempt']}")
+    if row["error"]:
+        parts.append(f"{row['error']['code']}: {row['error']['message']}")
+    if row["status"] == "completed":
+        parts.append(text_of(row["result"]))
+    return f"version {row['version']:<3} " + "  ".join(parts)
 
 
 def _ending(row: Row) -> str:
@@ -229,19 +214,6 @@ def _status_of(row: Row) -> str:
 
 def _percent(row: Row) -> str | None:
     return f"{row['progress']:.0%}" if row["progress"] else None
-
-
-def _line(row: Row) -> str:
-    parts = [_status_of(row)]
-    if row["progress"] and row["status"] != "completed":
-        parts.append(f"{row['progress']:.0%}")
-    if row["attempt"]:
-        parts.append(f"attempt {row['attempt']}")
-    if row["error"]:
-        parts.append(f"{row['error']['code']}: {row['error']['message']}")
-    if row["status"] == "completed":
-        parts.append(text_of(row["result"]))
-    return f"version {row['version']:<3} " + "  ".join(parts)
 
 
 _COLUMNS: dict[str, Callable[[Row], object]] = {

@@ -1,5 +1,6 @@
 """A sign of life on anything that takes longer than a second."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,22 @@ def working(text: str) -> Iterator[None]:
         yield
     finally:
         spinner.stop()
+
+
+@contextmanager
+def telling_outages() -> Iterator[None]:
+    """Say on stderr that the service is away and waited for, and that it is back."""
+    log = logging.getLogger("musterroll.live")
+    teller = logging.StreamHandler(sys.stderr)
+    teller.setFormatter(logging.Formatter("muster: %(message)s"))
+    level = log.level
+    log.addHandler(teller)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(teller)
 
 
 class _Spinner:

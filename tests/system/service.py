@@ -46,6 +46,12 @@ class ServiceProcess:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a command or worker needs to find it."""
         return {**os.environ, "MUSTERROLL_DATA_DIR": str(self.data_dir)}

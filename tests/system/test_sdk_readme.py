@@ -18,7 +18,9 @@ from tests.interfaces.service import PASSWORD, Service
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "interfaces" / "sdk"
-WORKER, CLIENT = re.findall(r"```python\n(.*?)```", (SDK / "README.md").read_text(), re.DOTALL)[:2]
+WORKER, CLIENT, LIVE = re.findall(
+    r"```python\n(.*?)```", (SDK / "README.md").read_text(), re.DOTALL
+)[:3]
 PATIENCE_SECONDS = 30
 
 WAITER = """
@@ -90,6 +92,14 @@ def test_the_worker_and_the_client_of_the_readme_work(service: Service) -> None:
     assert (worker.returncode, out) == (0, "")
     assert "worker counter is agent" in log
     assert log.splitlines()[-1].endswith("INFO worker counter has stopped")
+
+
+def test_the_live_events_of_the_readme_come(service: Service) -> None:
+    with program(WORKER, service), program(LIVE, service) as live:
+        out, error = live.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (error, live.returncode) == ("", 0)
+    assert re.fullmatch(r"task/[0-9a-f-]{36} \{'words': 2\}\n", out)
 
 
 def until_logged(worker: subprocess.Popen[str], text: str) -> None:

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 30
 @pytest.fixture
 def service(database: Database, tmp_path: Path) -> Iterator[Service]:
     """One that hears of its workers often, and misses them soon."""
-    quick = {"heartbeat_seconds": 0.2, "lease_seconds": 3, "offline_seconds": 3}
+    quick: dict[str, Any] = {"heartbeat_seconds": 0.2, "lease_seconds": 3, "offline_seconds": 3}
     with Service(database, tmp_path, **quick) as service:
         yield service
 
@@ -284,7 +284,7 @@ def test_what_does_not_end_in_time_is_given_back_unharmed(service: Service, clie
         worker.stop()
         run.end()
 
-    began = [e.type for e in client.events(aggregate_id=task.id)].index("task.started") + 1
+    began = [e.type for e in client.log(aggregate_id=task.id)].index("task.started") + 1
     client.tasks.status(task.id, wait_seconds=PATIENCE_SECONDS, after_version=began)
     found = client.tasks.get(task.id)
     assert (found.status, found.failures) == ("queued", 0)
@@ -438,7 +438,7 @@ def test_a_result_whose_answer_was_lost_is_recorded_once(service: Service, clien
             again = client.tasks.submit("count")
             assert ended(client, again.id).result == "once"
 
-    types = [event.type for event in client.events(aggregate_id=task.id)]
+    types = [event.type for event in client.log(aggregate_id=task.id)]
     assert types.count("task.completed") == 1
 
 

@@ -86,6 +86,9 @@ class Foreign:
                 except OSError:
                     self.close_connection = True  # the asker has gone
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 

@@ -195,3 +195,42 @@ def test_no_descriptor_is_left_behind() -> None:
         return open_descriptors() - before
 
     assert asyncio.run(scenario()) == 0
+
+
+def written_by(program: str) -> list[str]:
+    """What a program says on its way, as the pieces in which it comes."""
+    pieces: list[str] = []
+    task = Task(kind="count", _write=lambda _, text: pieces.append(text))
+    asyncio.run(handler(program)(task))
+    return pieces
+
+
+def test_what_it_writes_to_stderr_is_output_line_by_line() -> None:
+    program = """
+import sys, time
+for piece in (b"one\\ntw", b"o\\n\\xc3", b"\\xa4\\xff\\r", b"10 %\\r20 %"):
+    sys.stderr.buffer.write(piece); sys.stderr.buffer.flush(); time.sleep(0.05)
+"""
+
+    pieces = written_by(program)
+
+    assert "".join(pieces) == "one\ntwo\nä\ufffd\r10 %\r20 %"
+    assert all(piece.endswith(("\n", "\r")) for piece in pieces[:-1])
+
+
+def test_a_line_without_end_is_not_kept_until_it_has_one() -> None:
+    pieces = written_by("import sys; sys.stderr.write('x' * 100_000)")
+
+    assert "".join(pieces) == "x" * 100_000
+    assert len(pieces) > 1
+
+
+def test_what_it_wrote_is_output_though_it_fails() -> None:
+    pieces: list[str] = []
+    task = Task(kind="count", _write=lambda _, text: pieces.append(text))
+    program = "import sys; sys.exit('no such file')"
+
+    with pytest.raises(TaskFailed, match="no such file"):
+        asyncio.run(handler(program)(task))
+
+    assert pieces == ["no such file\n"]

@@ -64,15 +64,18 @@ def failure(model: Any, task: Task | None = None) -> TaskFailed:
 def test_an_answer_is_streamed_with_its_usage(foreign: Start) -> None:
     model = foreign(FINE)
     told: list[str | None] = []
+    written: list[str] = []
     task = Task(
         kind="write",
         input={"prompt": "Go on.", "system": "Be brief."},
         _tell=lambda _task, _fraction, message: told.append(message),
+        _write=lambda _task, text: written.append(text),
     )
 
     result = ask(model, task)
 
     assert result == {"text": "To be.", "model": "m-1", "finish_reason": "stop", "usage": USAGE}
+    assert [text for text in written if text] == ["To ", "be."]
     assert told[:2] == ["3 characters", "6 characters"]
     (asked,) = model.asked
     assert asked.path == "/v1/chat/completions"

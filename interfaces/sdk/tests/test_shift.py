@@ -45,6 +45,9 @@ class Service:
             self.asked_for.append(body["slots"])
             self.was_asked.set()
             return request.parse({"leases": await self.leases.get()})
+        if request.path.endswith("/output"):
+            self.reports += [f"{piece['task_id']} says {piece['text']}" for piece in body["output"]]
+            return request.parse({"outcomes": [{"accepted": True} for _ in body["output"]]})
         await self.may_report.wait()
         self.batches.append(len(body["reports"]))
         self.reports += [f"{r['task_id']} {r['type']}" for r in body["reports"]]
@@ -149,6 +152,20 @@ def test_no_more_is_leased_while_too_much_is_undelivered(monkeypatch: pytest.Mon
     service = on_shift(scenario, nothing, slots=2)
 
     assert len(service.reports) == 8
+
+
+def test_what_a_task_wrote_goes_before_the_report_of_its_end() -> None:
+    async def handler(task: Task) -> None:
+        await task.output("one ")
+        await task.output("two")
+
+    async def scenario(service: Service) -> None:
+        service.lease("a")
+        await service.has_reports.wait()
+
+    service = on_shift(scenario, handler, slots=1)
+
+    assert service.reports == ["a says one two", "a started", "a completed"]
 
 
 def test_an_answer_without_leases_is_not_the_services() -> None:

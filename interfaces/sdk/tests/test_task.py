@@ -29,6 +29,21 @@ def test_progress_may_be_awaited_or_not() -> None:
     assert told == [(0.0, "begun"), (1.0, None)]
 
 
+def test_output_may_be_awaited_or_not_and_goes_nowhere_without_a_worker() -> None:
+    written: list[str] = []
+    task = Task(kind="count", _write=lambda _, text: written.append(text))
+
+    async def handler() -> None:
+        await task.output("two")
+        await Task(kind="count").output("nowhere")
+
+    task.output("one ")
+    asyncio.run(handler())
+    gc.collect()  # as above
+
+    assert written == ["one ", "two"]
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
 def test_progress_runs_from_0_to_1(fraction: float) -> None:
     with pytest.raises(ValueError, match="progress runs from 0 to 1"):

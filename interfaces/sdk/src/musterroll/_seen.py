@@ -5,7 +5,7 @@ from typing import Any
 
 def newer(one: str | None, other: str | None) -> str | None:
     """The later of two cursors; what is not a cursor is older than all."""
-    return one if _place(one) >= _place(other) else other
+    return one if place_of(one) >= place_of(other) else other
 
 
 def newest_cursor(answer: Any) -> str | None:
@@ -18,10 +18,11 @@ def newest_cursor(answer: Any) -> str | None:
     told = (outcome.get("cursor") for outcome in outcomes if isinstance(outcome, dict))
     # Most are told by a whole batch: each is looked at once.
     cursors = {_text(answer.get("cursor")), *(cursor for cursor in told if isinstance(cursor, str))}
-    return max(cursors, key=_place)
+    return max(cursors, key=place_of)
 
 
-def _place(cursor: str | None) -> tuple[int, int]:
+def place_of(cursor: str | None) -> tuple[int, int]:
+    """Epoch and position, which sort as the log does; what is not a cursor comes before all."""
     epoch, _, position = (cursor or "").partition(":")
     if epoch.isdecimal() and position.isdecimal():
         return int(epoch), int(position)

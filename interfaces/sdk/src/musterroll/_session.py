@@ -21,7 +21,7 @@ class Session:
     def __init__(self, url: str | None, credentials: Credentials, retry_seconds: float) -> None:
         self._url = url
         self._credentials = credentials
-        self._retry_seconds = retry_seconds
+        self.retry_seconds = retry_seconds
         self._lock = threading.Lock()
         self.seen: str | None = None
 
@@ -51,6 +51,15 @@ class Session:
         """The token to work with. Raises Unauthorized or Unavailable."""
         return self._tokens.bearer()
 
+    def discard(self, token: str) -> bool:
+        """Forget a token that was refused or has ended; whether there may be another one."""
+        return self._tokens.discard(token)
+
+    @property
+    def renewal_seconds(self) -> float:
+        """How long `bearer` will give the token that it gave last."""
+        return self._tokens.renewal_seconds
+
     def new_token(self, scopes: Sequence[str] | None) -> Conversation[AccessToken]:
         """A token of its own. Raises Unauthorized, Invalid or Unavailable."""
         return self._tokens.ask(scopes)
@@ -75,7 +84,7 @@ class Session:
 
     def _insist(self, send: Send) -> Conversation[Reply]:
         own = send.request.retry_seconds
-        budget_seconds = self._retry_seconds if own is None else own
+        budget_seconds = self.retry_seconds if own is None else own
         return insist(send, connection=self.connection, budget_seconds=budget_seconds)
 
     def _accept(self, request: Request[T], reply: Reply) -> T:

@@ -65,6 +65,12 @@ class Tokens:
             if fetch.kept is not None:
                 return fetch.kept.text
 
+    @property
+    def renewal_seconds(self) -> float:
+        """How long until the token will be replaced by a new one."""
+        kept = self._kept
+        return 0.0 if kept is None else max(0.0, kept.renew_at - time.monotonic())
+
     def discard(self, text: str) -> bool:
         """Forget a token that was refused; whether there may be another one."""
         if self._connection.credentials.token:

@@ -1,7 +1,7 @@
 """The clients: one for plain code, one for asyncio, with the same methods."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -17,10 +17,13 @@ from musterroll._groups import (
     Tasks,
     Users,
 )
+from musterroll._live.wanted import wanted
+from musterroll._live.watching import watch, watch_async
 from musterroll._request import Plan
-from musterroll._routes import log
+from musterroll._routes import log as routes
 from musterroll._session import Session
-from musterroll.models import AccessToken
+from musterroll.models import AccessToken, TaskStatus
+from musterroll.streams import AsyncEvents, AsyncTaskOutput, Events, TaskOutput
 
 if TYPE_CHECKING:
     from musterroll._transport.awaiting import AwaitingTransport
@@ -92,13 +95,52 @@ class Client(_Common):
     def clients(self) -> Clients:
         return Clients(self)
 
-    events = listed(log.events)
-    follow = listed(log.follow)
-    activity = listed(log.activity)
-    health = blocking(log.health)
-    ready = blocking(log.ready)
-    metrics = blocking(log.metrics)
-    request = blocking(log.request)
+    log = listed(routes.log)
+    activity = listed(routes.activity)
+    health = blocking(routes.health)
+    ready = blocking(routes.ready)
+    metrics = blocking(routes.metrics)
+    request = blocking(routes.request)
+
+    def events(
+        self,
+        channels: str | Iterable[str],
+        *,
+        after: str = "now",
+        types: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        follow: bool = True,
+    ) -> Events:
+        """Events in log order, each once, however often the connection breaks: an iterator.
+
+        `channels`: `tasks`, `agents`, `collaborations`, `system`, or one thing: `tasks.<id>`.
+        `after`: a cursor, "now" (when it connects) or "start". With `types` only these, with
+        `labels` only those of tasks or agents that had all of them. Without `follow` it ends where
+        the log does.
+
+        Raises Invalid for channels that bring no events. Its steps raise Resync when there is no
+        going on at the cursor; NotFound, Forbidden, Unauthorized, Invalid; and Unavailable when
+        the service was not reached in the first place.
+        """
+        wished = wanted(channels, after=after, types=types, labels=labels, follow=follow)
+        return Events(self, wished)
+
+    def output(self, task_id: str) -> TaskOutput:
+        """What a running task writes from now on, until it ends: an iterator.
+
+        It is kept nowhere: what was written before, or while the connection was broken, does not
+        come. Raises what `events` does.
+        """
+        return TaskOutput(self, task_id)
+
+    def watch(self, task_id: str) -> Iterator[TaskStatus]:
+        """A task's status now, and again whenever it has changed, up to the final one with its
+        result. Of changes that come together the last is seen. Outages are waited for, once there
+        was an answer.
+
+        Raises NotFound, Unauthorized, Forbidden, or Unavailable at the beginning.
+        """
+        return watch(self, task_id)
 
     def token(self) -> str:
         """The access token that this client works with. Raises Unauthorized or Unavailable."""
@@ -162,13 +204,52 @@ class AsyncClient(_Common):
     def clients(self) -> AsyncClients:
         return AsyncClients(self)
 
-    events = listed_async(log.events)
-    follow = listed_async(log.follow)
-    activity = listed_async(log.activity)
-    health = awaited(log.health)
-    ready = awaited(log.ready)
-    metrics = awaited(log.metrics)
-    request = awaited(log.request)
+    log = listed_async(routes.log)
+    activity = listed_async(routes.activity)
+    health = awaited(routes.health)
+    ready = awaited(routes.ready)
+    metrics = awaited(routes.metrics)
+    request = awaited(routes.request)
+
+    def events(
+        self,
+        channels: str | Iterable[str],
+        *,
+        after: str = "now",
+        types: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        follow: bool = True,
+    ) -> AsyncEvents:
+        """Events in log order, each once, however often the connection breaks: an iterator.
+
+        `channels`: `tasks`, `agents`, `collaborations`, `system`, or one thing: `tasks.<id>`.
+        `after`: a cursor, "now" (when it connects) or "start". With `types` only these, with
+        `labels` only those of tasks or agents that had all of them. Without `follow` it ends where
+        the log does.
+
+        Raises Invalid for channels that bring no events. Its steps raise Resync when there is no
+        going on at the cursor; NotFound, Forbidden, Unauthorized, Invalid; and Unavailable when
+        the service was not reached in the first place.
+        """
+        wished = wanted(channels, after=after, types=types, labels=labels, follow=follow)
+        return AsyncEvents(self, wished)
+
+    def output(self, task_id: str) -> AsyncTaskOutput:
+        """What a running task writes from now on, until it ends: an iterator.
+
+        It is kept nowhere: what was written before, or while the connection was broken, does not
+        come. Raises what `events` does.
+        """
+        return AsyncTaskOutput(self, task_id)
+
+    def watch(self, task_id: str) -> AsyncIterator[TaskStatus]:
+        """A task's status now, and again whenever it has changed, up to the final one with its
+        result. Of changes that come together the last is seen. Outages are waited for, once there
+        was an answer.
+
+        Raises NotFound, Unauthorized, Forbidden, or Unavailable at the beginning.
+        """
+        return watch_async(self, task_id)
 
     async def token(self) -> str:
         """The access token that this client works with. Raises Unauthorized or Unavailable."""

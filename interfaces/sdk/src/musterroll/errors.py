@@ -59,6 +59,23 @@ class EpochEnded(MusterrollError):
     """The log was restored and the cursor belongs to its former life. Read from the start."""
 
 
+class Resync(MusterrollError):
+    """A stream cannot go on at its cursor. Read anew: what you need by queries, or from the start.
+
+    `reason` (and `code`) is `epoch_ended`, when the log was restored since, or `cursor_ahead`.
+    """
+
+    @property
+    def reason(self) -> str:
+        return self.code
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the log ends now; None where the service did not say."""
+        cursor = self.extra.get("cursor")
+        return cursor if isinstance(cursor, str) else None
+
+
 class Unavailable(MusterrollError):
     """The service does not answer, or cannot now. Try later."""
 

@@ -215,6 +215,23 @@ class Event:
     correlationid: str | None = None
     causationid: str | None = None
     traceparent: str | None = None
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a running task wrote: a piece of text, with the line ends that are in it.
+
+    `sequence` rises by one with each piece of an attempt. `dropped` is how many characters were
+    left out before this one, because they came faster than they were read.
+    """
+
+    task_id: str
+    text: str
+    attempt: int = 1
+    sequence: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ class Task:
     cancelled: bool = False
     """True once nobody wants the result any more: stop working. A handler in a thread must look."""
     _tell: Callable[["Task", float, str | None], None] | None = field(default=None, repr=False)
+    _write: Callable[["Task", str], None] | None = field(default=None, repr=False)
 
     def progress(self, fraction: float, message: str | None = None) -> Told:
         """Tell how far the work is: a fraction from 0 to 1, and a line for people.
@@ -58,4 +59,15 @@ class Task:
             raise ValueError(f"progress runs from 0 to 1, not {fraction}")
         if self._tell is not None:
             self._tell(self, float(fraction), None if message is None else str(message))
+        return Told()
+
+    def output(self, text: str) -> Told:
+        """Show what the work brings while it goes on: tokens, log lines, with their line ends.
+
+        Whoever watches the task sees it within a moment; it is kept nowhere, and left out where it
+        comes faster than it can be sent. Never fails the task or holds it up. Call it plainly, or
+        await it.
+        """
+        if self._write is not None:
+            self._write(self, str(text))
         return Told()

@@ -11,10 +11,9 @@ from musterroll._routes._lists import listing
 from musterroll.models import Activity, Event
 
 PAGE_EVENTS_MAX = 1_000
-FOLLOW_SECONDS = 30
 
 
-def events(
+def log(
     *,
     after: str | None = None,
     until: str | None = None,
@@ -40,36 +39,11 @@ def events(
 
     def following(page: Page[Event]) -> Request[Page[Event]] | None:
         # next_cursor is always where to go on; an empty page is the end.
-        return _after(first, page) if page.items and page.next_cursor else None
+        if not (page.items and page.next_cursor):
+            return None
+        return replace(first, query={**first.query, "after": page.next_cursor})
 
     return Pages(first=first, following=following, limit=limit)
-
-
-def follow(
-    *,
-    after: str | None = None,
-    type: str | None = None,  # noqa: A002  the contract's word for it
-    aggregate_id: str | None = None,
-) -> Pages[Event]:
-    """Events in log order, for ever: those so far, then each as it happens.
-
-    When it raises, go on with `after=` the id of the last event. Raises as `events` does.
-    """
-    first = query(
-        "/v1/events",
-        page_of(Event),
-        wait_seconds=FOLLOW_SECONDS,
-        wait=FOLLOW_SECONDS,
-        after=after,
-        type=type,
-        aggregate_id=aggregate_id,
-        limit=PAGE_EVENTS_MAX,
-    )
-
-    def following(page: Page[Event]) -> Request[Page[Event]]:
-        return _after(first, page) if page.next_cursor else first
-
-    return Pages(first=first, following=following)
 
 
 def activity(*, limit: int | None = None) -> Pages[Activity]:
@@ -119,10 +93,6 @@ def request(
         wait_seconds=wait_seconds,
     )
     return replace(asked, query=dict(params or {}), headers={**asked.headers, **(headers or {})})
-
-
-def _after(first: Request[Page[Event]], page: Page[Event]) -> Request[Page[Event]]:
-    return replace(first, query={**first.query, "after": page.next_cursor})
 
 
 def _open(path: str) -> Request[Any]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from musterroll._decode import decode, unexpected
 from musterroll._packing import envelope
-from musterroll._request import Request, at, command, of
+from musterroll._request import Request, at, command, nothing, of
 from musterroll.models import Failure
 from musterroll.task import Task
 
@@ -80,6 +80,12 @@ def leases(agent_id: str, *, slots: int, wait_seconds: int) -> Request[Grant]:
 def reports(agent_id: str, pack: Sequence[bytes]) -> Request[list[ReportOutcome]]:
     """`pack` holds encoded reports, 1 to 1,000."""
     return command(at("agents", agent_id, "reports"), _outcomes, envelope("reports", pack))
+
+
+def output(agent_id: str, pack: Sequence[bytes]) -> Request[None]:
+    """`pack` holds encoded pieces of text, 1 to 1,000. Not repeated: it would be shown twice."""
+    sent = command(at("agents", agent_id, "output"), nothing, envelope("output", pack))
+    return replace(sent, retry_seconds=0.0, headers={"Content-Type": "application/json"})
 
 
 def attempts(named: Iterable[Any]) -> list[AttemptRef]:

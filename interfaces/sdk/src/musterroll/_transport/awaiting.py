@@ -1,7 +1,7 @@
 """An event loop waits with aiohttp."""
 
 import asyncio
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -17,6 +17,8 @@ from musterroll._transport import (
     target_of,
     tls,
 )
+from musterroll._transport.socket import Response, Socket, connect
+from musterroll.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class AwaitingTransport:
         self._url = url
         self._timeout_seconds = timeout_seconds
         self._session = session_for(url, self._silent_at_most(0.0))
+        self._streaming: aiohttp.ClientSession | None = None
 
     async def converse(self, conversation: Conversation[T]) -> T:
         """Do what the conversation asks for until it returns. Raises what it raises."""
@@ -48,8 +51,30 @@ class AwaitingTransport:
         finally:
             conversation.close()
 
+    @property
+    def closed(self) -> bool:
+        return self._session.closed
+
+    async def connect(self, path: str) -> Socket:
+        """Open a WebSocket. Raises Unavailable, or the error that a refusal is."""
+        if self._streaming is None:
+            # WebSockets last: they must not take the places of requests.
+            self._streaming = session_for(
+                self._url,
+                self._silent_at_most(0.0),
+                connections_max=0,
+                ws_response_class=Response,
+            )
+        try:
+            return await connect(self._streaming, self._url + path)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            told = f"no answer from {self._url} ({silence(error).told})"
+            raise Unavailable(told, code="unreachable") from error
+
     async def aclose(self) -> None:
         await self._session.close()
+        if self._streaming is not None:
+            await self._streaming.close()
 
     async def _result(self, send: Send) -> Result:
         request = send.request
@@ -74,16 +99,24 @@ class AwaitingTransport:
         return silent_at_most(self._timeout_seconds + wait_seconds, connect_seconds=connect_seconds)
 
 
-def session_for(url: str, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    """A session for requests to one url. Raises Invalid for a proxy that cannot be used."""
+def session_for(
+    url: str,
+    timeout: aiohttp.ClientTimeout,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    **options: Any,
+) -> aiohttp.ClientSession:
+    """A session for requests to one url; with no `connections_max` (0) for any number of them at a
+    time. Raises Invalid for a proxy that cannot be used."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=CONNECTIONS_MAX, ssl=tls() if url.startswith("https:") else True
+            limit=connections_max, ssl=tls() if url.startswith("https:") else True
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
         proxy=proxy_for(url),
         timeout=timeout,
+        **options,
     )
 
 

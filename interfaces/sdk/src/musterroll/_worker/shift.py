@@ -14,6 +14,7 @@ from musterroll._routes.work import AttemptRef, Grant, ReportOutcome
 from musterroll._worker.attempt import Attempt
 from musterroll._worker.handlers import Handler, Handlers
 from musterroll._worker.outbox import Outbox
+from musterroll._worker.outlet import Outlet
 from musterroll._worker.vitals import Vitals, watch_loop
 from musterroll.client import AsyncClient
 from musterroll.errors import Unavailable
@@ -59,6 +60,7 @@ class Shift:
         self._stop = stop
         self._hurry = hurry
         self._outbox = Outbox(self._deliver)
+        self._outlet = Outlet(self._deliver_output)
         self._vitals = Vitals()
         self._held: dict[AttemptRef, Attempt] = {}
         self._running: set[Attempt] = set()
@@ -76,6 +78,7 @@ class Shift:
         others = [
             _spawn(self._beat_for_ever(), "heartbeats"),
             _spawn(self._outbox.run(), "reports"),
+            _spawn(self._outlet.run(), "output"),
             _spawn(watch_loop(), "loop watch"),
         ]
         try:
@@ -207,6 +210,7 @@ class Shift:
         if attempt.ref in self._held:
             return
         task._tell = self._tell
+        task._write = self._write
         self._held[attempt.ref] = attempt
         self._running.add(attempt)
         self._outbox.started(attempt.ref)
@@ -235,10 +239,22 @@ class Shift:
         if ref in self._held:
             self._outbox.progress(ref, fraction, message)
 
+    def _write(self, task: Task, text: str) -> None:
+        """Take output from a handler, which may be in a thread."""
+        if not task.cancelled:
+            self._outlet.write(AttemptRef(task.id, task.attempt), text)
+
+    async def _deliver_output(self, batch: list[bytes]) -> None:
+        await self._client._run(work.output(self._agent_id, batch))
+
     # Reports
 
     async def _deliver(self, batch: list[bytes]) -> list[ReportOutcome]:
-        """Insist, with the same Idempotency-Key, however long the service is away."""
+        """Insist, with the same Idempotency-Key, however long the service is away.
+
+        What the tasks wrote goes before: after its end nobody listens to a task.
+        """
+        await self._outlet.flush()
         request: Request[list[ReportOutcome]] = work.reports(self._agent_id, batch)
         failures = 0
         while True:

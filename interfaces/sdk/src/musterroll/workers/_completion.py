@@ -1,6 +1,7 @@
 """One streamed chat completion, tried again while the endpoint is busy."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import aiohttp
 import orjson
 
 from musterroll import _retry
+from musterroll._sse import Parser, TooLong
 from musterroll._worker.results import RESULT_BYTES_MAX
 from musterroll.task import Task, TaskFailed
 from musterroll.workers._common import (
@@ -17,9 +19,9 @@ from musterroll.workers._common import (
     session_with,
     unreachable,
 )
-from musterroll.workers._sse import data_of, lines_of
 
 TRIES_MAX = 5
+MESSAGE_BYTES_MAX = 1024 * 1024
 # Room for the result's other members.
 TEXT_BYTES_MAX = RESULT_BYTES_MAX - 4 * 1024
 
@@ -57,8 +59,8 @@ class Completion:
     usage: dict[str, int] | None = None
     _bytes: int = 0
 
-    def add(self, chunk: Any) -> None:
-        """Take in one chunk, or a whole completion (from a server that does not stream).
+    def add(self, chunk: Any) -> str:
+        """Take in one chunk, or a whole completion (from a server that does not stream); its text.
 
         Raises TaskFailed with `stream_broken` for an error, `output_too_large` for too much.
         """
@@ -71,12 +73,14 @@ class Completion:
         if isinstance(chunk.get("usage"), dict):
             names = ("prompt_tokens", "completion_tokens", "total_tokens")
             self.usage = {name: chunk["usage"].get(name) or 0 for name in names}
+        text = ""
         for choice in chunk.get("choices") or ():
             if choice.get("index", 0) != 0:
                 continue
             part = choice.get("delta") or choice.get("message") or {}
-            self._append(part.get("content") or "")
+            text += self._append(part.get("content") or "")
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        return text
 
     def result(self, model: str) -> dict[str, Any]:
         return {
@@ -86,11 +90,12 @@ class Completion:
             "usage": self.usage,
         }
 
-    def _append(self, text: str) -> None:
+    def _append(self, text: str) -> str:
         self._bytes += len(orjson.dumps(text)) - 2
         if self._bytes > TEXT_BYTES_MAX:
             raise TaskFailed("output_too_large", f"the answer has over {TEXT_BYTES_MAX} bytes")
         self.text += text
+        return text
 
 
 async def complete(endpoint: Endpoint, body: dict[str, Any], task: Task) -> Completion:
@@ -123,7 +128,7 @@ async def _ask(
             if not is_success(response):
                 raise await _refusal(endpoint, response)
             if "text/event-stream" not in response.headers.get("content-type", ""):
-                return _whole(await bounded_body(response, 2 * RESULT_BYTES_MAX))
+                return _whole(await bounded_body(response, 2 * RESULT_BYTES_MAX), task)
             return await _streamed(response, task)
     except aiohttp.ClientConnectorError as error:
         raise Busy(unreachable(url, error), None) from error
@@ -133,10 +138,10 @@ async def _ask(
 
 async def _streamed(response: aiohttp.ClientResponse, task: Task) -> Completion:
     completion = Completion()
-    async for data in data_of(lines_of(response.content.iter_any())):
+    async for data in _data_of(response):
         if data == "[DONE]":
             break
-        completion.add(_parsed(data))
+        task.output(completion.add(_parsed(data)))
         if completion.text:
             # How long the answer will be is not known; the characters tell that it grows.
             task.progress(0.0, f"{len(completion.text)} characters")
@@ -145,9 +150,21 @@ async def _streamed(response: aiohttp.ClientResponse, task: Task) -> Completion:
     return completion
 
 
-def _whole(body: bytes) -> Completion:
+async def _data_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
+    parser = Parser(bytes_max=MESSAGE_BYTES_MAX)
+    try:
+        async for chunk in response.content.iter_any():
+            for message in parser.feed(chunk):
+                yield message.data
+    except TooLong as error:
+        raise TaskFailed("output_too_large", str(error)) from error
+    for message in parser.rest():
+        yield message.data
+
+
+def _whole(body: bytes, task: Task) -> Completion:
     completion = Completion()
-    completion.add(_parsed(body))
+    task.output(completion.add(_parsed(body)))
     return completion
 
 

@@ -1,9 +1,10 @@
 """One run of a program: its own process group, bounded output, no survivors."""
 
 import asyncio
+import codecs
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +12,11 @@ TERMINATION_SECONDS = 5.0
 STDERR_TAIL_BYTES = 4 * 1024
 # A program that has ended, but left a child with its output open, is waited for this long.
 LEFTOVER_SECONDS = 1.0
+LINE_CHARACTERS_MAX = 8 * 1024
+
+
+def _nothing(_: str) -> None:
+    """What is done with stderr, unless somebody wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,17 @@ async def run_program(
     stdout_bytes_max: int,
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
+    on_stderr: Callable[[str], object] = _nothing,
 ) -> Finished:
-    """Run a program to its end. When it says too much or this is cancelled, its process group gets
-    SIGTERM, and SIGKILL 5 s later. Raises OSError when it cannot be started."""
+    """Run a program to its end; `on_stderr` is told what it writes to stderr, by whole lines.
+
+    When it says too much or this is cancelled, its process group gets SIGTERM, and SIGKILL 5 s
+    later. Raises OSError when it cannot be started.
+    """
     loop = asyncio.get_running_loop()
+    lines = _Lines(on_stderr)
     transport, protocol = await loop.subprocess_exec(
-        lambda: _Protocol(stdout_bytes_max), *argv, cwd=cwd, env=env, start_new_session=True
+        lambda: _Protocol(stdout_bytes_max, lines), *argv, cwd=cwd, env=env, start_new_session=True
     )
     try:
         _feed(transport, stdin)
@@ -49,6 +60,7 @@ async def run_program(
         _signal_group(transport.get_pid(), signal.SIGKILL)
         transport.close()
         await protocol.closed.wait()
+        lines.end()
     status = transport.get_returncode()
     assert status is not None
     stdout = None if protocol.overflown else bytes(protocol.stdout)
@@ -59,7 +71,8 @@ class _Protocol(asyncio.SubprocessProtocol):
     """Collects output. (asyncio's own Process waits for pipes that a grandchild keeps open, in
     some versions of Python, and knows no limit.)"""
 
-    def __init__(self, stdout_bytes_max: int) -> None:
+    def __init__(self, stdout_bytes_max: int, stderr_lines: "_Lines") -> None:
+        self._stderr_lines = stderr_lines
         self._stdout_bytes_max = stdout_bytes_max
         self.stdout = bytearray()
         self.stderr = bytearray()
@@ -77,6 +90,7 @@ class _Protocol(asyncio.SubprocessProtocol):
         if fd == 2:
             self.stderr += data
             del self.stderr[:-STDERR_TAIL_BYTES]
+            self._stderr_lines.feed(data)
         elif len(self.stdout) + len(data) > self._stdout_bytes_max:
             self.overflown = True
             self._stopped.set()
@@ -94,6 +108,32 @@ class _Protocol(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
+
+
+class _Lines:
+    """Bytes as they come in, text in whole lines out; a line without end in pieces."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def feed(self, data: bytes) -> None:
+        self._rest += self._decoder.decode(data)
+        # A bar of progress is drawn anew behind a carriage return, and may never end its line.
+        end = max(self._rest.rfind("\n"), self._rest.rfind("\r")) + 1
+        if not end and len(self._rest) > LINE_CHARACTERS_MAX:
+            end = len(self._rest)
+        self._tell(end)
+
+    def end(self) -> None:
+        self._rest += self._decoder.decode(b"", final=True)
+        self._tell(len(self._rest))
+
+    def _tell(self, end: int) -> None:
+        if end:
+            self._say(self._rest[:end])
+            self._rest = self._rest[end:]
 
 
 def _feed(transport: asyncio.SubprocessTransport, stdin: bytes) -> None:

@@ -37,11 +37,11 @@ def command_worker(
 ) -> Worker:
     """A worker that does each task of a kind by running `argv`, without a shell.
 
-    The task's input goes to stdin as JSON; stdout, at most 256 KiB, is the result. `env` is added
-    to the environment, without the worker's credentials. On the time limit and on cancellation
-    the program's process group gets SIGTERM, and SIGKILL 5 s later. Attempts fail with
-    `exit_status` (retryable), `invalid_output`, `output_too_large` or `command_not_started`.
-    Raises ValueError for an empty argv.
+    The task's input goes to stdin as JSON; stdout, at most 256 KiB, is the result; stderr is the
+    task's output, line by line. `env` is added to the environment, without the worker's
+    credentials. On the time limit and on cancellation the program's process group gets SIGTERM,
+    and SIGKILL 5 s later. Attempts fail with `exit_status` (retryable), `invalid_output`,
+    `output_too_large` or `command_not_started`. Raises ValueError for an empty argv.
     """
     if not argv:
         raise ValueError("argv names no program")
@@ -56,6 +56,7 @@ def command_worker(
                 stdout_bytes_max=RESULT_BYTES_MAX,
                 cwd=cwd,
                 env={**fixed, **_about(task), **(env or {})},
+                on_stderr=task.output,
             )
         except OSError as error:
             raise TaskFailed("command_not_started", f"{argv[0]}: {error}") from error

@@ -30,9 +30,10 @@ def openai_worker(
 
     The input is `{"prompt", "system"}` (the second may be left out), a plain text, or
     `{"messages": [...]}`; `system` stands in where the input brings none, and the task's lessons
-    are added to it. The result is `{"text", "model", "finish_reason", "usage"}`. `api_key` is
-    taken from OPENAI_API_KEY when not given. `parameters` go into the request; a value of None
-    takes a field out. 429 and 5xx are tried again within the time limit.
+    are added to it. What the model says is the task's output, as it comes; the result is `{"text",
+    "model", "finish_reason", "usage"}`. `api_key` is taken from OPENAI_API_KEY when not given.
+    `parameters` go into the request; a value of None takes a field out. 429 and 5xx are tried again
+    within the time limit.
 
     Attempts fail with `invalid_input`, `http_status` (429 and 5xx retryable), `unreachable` and
     `stream_broken` (retryable), or `output_too_large`. Raises ValueError for a base_url that is no
