@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 from uuid import UUID
 
@@ -131,7 +132,8 @@ class Hub:
             if interest.needs_labels and any(shown.labels is None for shown in recent):
                 return None
             up_to = recent[-1].record.position if len(recent) == PIECE_EVENTS else self.position
-            found = self.chunks_of(form, recent, interest.channel_for, up_to=up_to)
+            all_chunks = self.chunks_of(form, recent, interest.channel_for, up_to=up_to)
+            found = list(islice(all_chunks, CHUNKS_MAX))
             if len(self._chunks) >= PIECES_MAX:
                 self._chunks.popitem(last=False)
             self._chunks[key] = found
@@ -144,12 +146,11 @@ class Hub:
         channel_for: Callable[[Shown], Channel | None],
         *,
         up_to: int,
-    ) -> list[Chunk]:
+    ) -> Iterator[Chunk]:
         """The frames of those that come over a channel, in order, in chunks that can be written.
 
-        The last chunk leads up to `up_to`, or less far when it is much.
+        The last one leads up to `up_to`. What is not taken is not encoded.
         """
-        chunks: list[Chunk] = []
         frames: list[bytes] = []
         size = position = 0
         for shown in page:
@@ -157,16 +158,13 @@ class Hub:
             if channel is None:
                 continue
             if size >= CHUNK_BYTES_MAX:
-                chunks.append(Chunk(b"".join(frames), position))
+                yield Chunk(b"".join(frames), position)
                 frames, size = [], 0
-                if len(chunks) == CHUNKS_MAX:
-                    return chunks
             frame = self._frame(form, shown, channel)
             frames.append(frame)
             size += len(frame)
             position = shown.record.position
-        chunks.append(Chunk(b"".join(frames), up_to))
-        return chunks
+        yield Chunk(b"".join(frames), up_to)
 
     async def history(
         self, interest: Interest, *, after: int, until: int

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,6 +22,9 @@ STALLED_SECONDS = 30.0
 AWAY_PAUSE_SECONDS = 0.2
 TOO_SLOW = 4008
 FAILED = 1011
+
+Read = tuple[list[Shown], int]
+Chunks = AsyncGenerator[Chunk, None]
 
 log = structlog.get_logger("stream")
 
@@ -170,6 +174,7 @@ class Stream:
             return
         if self._position is None:
             self._position = order.after
+            self._told_at = asyncio.get_running_loop().time()
         while self._position < order.after:
             await self._send_more(order.after)
         await self._send_history(order, up_to=self._position)
@@ -183,41 +188,62 @@ class Stream:
         """What the channels of an order held before the place where this stream stands."""
         after = order.after
         while after < up_to:
-            interest = Interest.of(self._tenant, order.subscriptions)
-            page, looked_up_to = await self._history(interest, after=after, until=up_to)
-            form = self._sink.format
-            for chunk in self._hub.chunks_of(form, page, interest.channel_for, up_to=looked_up_to):
-                await self._room()
-                self._sink.write(chunk.frames)
-                after = chunk.position
+            wish = order.subscriptions
+            interest = Interest.of(self._tenant, wish)
+            async with aclosing(self._history(interest, after, up_to)) as chunks:
+                async for chunk in chunks:
+                    await self._room()
+                    self._sink.write(chunk.frames)
+                    after = chunk.position
+                    if order.subscriptions is not wish:
+                        break  # What was dropped meanwhile is not sent any more.
 
     async def _send_more(self, until: int) -> None:
         """Go on with what is subscribed to, at most to a position."""
-        interest, after, form = self._interest, self._position, self._sink.format
+        interest, after = self._interest, self._position
         assert after is not None, "something is followed"
         recent = None
         if until == self._hub.position:
-            recent = self._hub.chunks(form, interest, after=after)
+            recent = self._hub.chunks(self._sink.format, interest, after=after)
         if recent is not None:
-            self._write(recent)
+            for chunk in recent:
+                self._give(chunk)
+                if self._sink.congested:
+                    return
             return
-        page, up_to = await self._history(interest, after=after, until=until)
-        chunks: Sequence[Chunk] = self._hub.chunks_of(form, page, interest.channel_for, up_to=up_to)
-        if not page:
-            chunks = [Chunk(self._cursor_moved(up_to), up_to)]
-        del page  # It may be long until there is room for what was made of it.
-        while chunks and self._interest is interest:
-            chunks = self._write(chunks)
-            await self._room()
+        async with aclosing(self._history(interest, after, until)) as chunks:
+            async for chunk in chunks:
+                await self._room()
+                if self._interest is not interest:
+                    return
+                self._give(chunk)
 
-    def _write(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
-        """As many as the sink takes now; those that are left."""
-        for place, chunk in enumerate(chunks, 1):
-            self._sink.write(chunk.frames)
-            self._position = chunk.position
-            if self._sink.congested:
-                return chunks[place:]
-        return ()
+    def _give(self, chunk: Chunk) -> None:
+        self._sink.write(chunk.frames or self._cursor_moved(chunk.position))
+        self._position = chunk.position
+
+    async def _history(self, interest: Interest, after: int, until: int) -> Chunks:
+        """What stands in the log between two positions, the next page read ahead of its turn."""
+        ahead: asyncio.Task[Read] | None = None
+        try:
+            while after < until:
+                page, after = await (ahead or self._page(interest, after, until))
+                ahead = None
+                if after < until and not self._sink.congested:
+                    ahead = asyncio.create_task(self._page(interest, after, until))
+                form, wanted = self._sink.format, interest.channel_for
+                for chunk in self._hub.chunks_of(form, page, wanted, up_to=after):
+                    yield chunk
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    async def _page(self, interest: Interest, after: int, until: int) -> Read:
+        while True:
+            try:
+                return await self._hub.history(interest, after=after, until=until)
+            except DatabaseUnavailable:
+                await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
     def _cursor_moved(self, position: int) -> bytes:
         """A long way through history without a match is told of now and then."""
@@ -226,15 +252,6 @@ class Stream:
             return b""
         self._told_at = now
         return self._sink.format.position(self._hub.cursor(position))
-
-    async def _history(
-        self, interest: Interest, *, after: int, until: int
-    ) -> tuple[list[Shown], int]:
-        while True:
-            try:
-                return await self._hub.history(interest, after=after, until=until)
-            except DatabaseUnavailable:
-                await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
     async def _room(self) -> None:
         """Wait until the sink takes more. Raises TimeoutError when nobody reads."""
