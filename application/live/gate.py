@@ -1,7 +1,7 @@
 """What a subscriber may ask for: which channels, and from which place in the log on."""
 
-import asyncio
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from application.access import Principal
@@ -13,6 +13,13 @@ from application.queries import Queries
 from application.watermarks import LOG, Watermarks
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
 
+KIND_OF = {
+    "tasks": "task",
+    "output": "task",
+    "agents": "agent",
+    "collaborations": "collaboration",
+}
+"""What the one thing is that a channel is of, by its family."""
 NOW, START = "now", "start"
 HUB_WAIT_SECONDS = 5.0
 
@@ -41,7 +48,7 @@ class Gate:
         parsed = [Channel.parse(text) for text in dict.fromkeys(channels)]
         for channel in parsed:
             channel.require(principal)
-        await asyncio.gather(*(self._require_thing(principal.tenant, one) for one in parsed))
+        await self._require_things(principal.tenant, parsed)
         wanted = frozenset(types), frozenset((labels or {}).items())
         return [Subscription(channel, *wanted) for channel in parsed]
 
@@ -76,13 +83,13 @@ class Gate:
             raise ReadModelBehind("The live feed is behind the log.")
         return position
 
-    async def _require_thing(self, tenant: str, channel: Channel) -> None:
-        match channel.family, channel.thing_id:
-            case _, None:
-                return
-            case (("tasks" | "output"), UUID() as task_id):
-                await self._queries.task_state(tenant, task_id, seen=None)
-            case "agents", UUID() as agent_id:
-                await self._queries.agent(tenant, agent_id, seen=None)
-            case family, UUID() as thing_id:
-                raise AggregateNotFound(family.removesuffix("s"), thing_id)
+    async def _require_things(self, tenant: str, channels: Iterable[Channel]) -> None:
+        """One look for each kind of thing, whatever number of channels there is."""
+        wanted: defaultdict[str, list[UUID]] = defaultdict(list)
+        for channel in channels:
+            if channel.thing_id is not None:
+                wanted[KIND_OF[channel.family]].append(channel.thing_id)
+        for thing_id in wanted["collaboration"]:
+            raise AggregateNotFound("collaboration", thing_id)
+        await self._queries.require_tasks(tenant, wanted["task"])
+        await self._queries.require_agents(tenant, wanted["agent"])

@@ -1,7 +1,7 @@
 """The hub: shows every event to every stream that wants it, and encodes it once."""
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,11 +26,13 @@ PIECES_MAX = 32
 """How many pieces of the way are kept for others who stand at the same place."""
 POSITION_SECONDS = 5.0
 """How long the cursor of a quiet stream may stand still while the log moves."""
+LOOK_SECONDS = 1.0
 RECENT_MAX = 5_000
 RECENT_BYTES_MAX = 16 * 2**20
 LABELS_MAX = 50_000
 
 Write = Callable[[bytes], None]
+Labelled = dict[UUID, dict[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +80,19 @@ class Hub:
         self._cohorts: dict[tuple[Format, Interest], list[Cohort]] = defaultdict(list)
         self._chunks: OrderedDict[tuple[Format, Interest, int], list[Chunk]] = OrderedDict()
         self._labels: OrderedDict[UUID, dict[str, str]] = OrderedDict()
-        self._labels_wanted = 0
+        self._labels_wanted: Counter[str] = Counter()
         self._written = 0
         self.listeners = Listeners()
 
     async def show(self, page: Page) -> None:
         """Take in what comes next in the log, and give it to all who are live."""
         shown = [Shown(record) for record, _ in page]
-        for one, (record, event) in zip(shown, page, strict=True):
-            if record.topic in LABELLING and event is not None:
-                self._remember(record.aggregate_id, cast("Any", event).labels)
-            one.labels = self._labels.get(record.aggregate_id)
-        if self._labels_wanted:
-            await self._look_up_labels(shown)
+        labels = self._labels_along(shown, page)
+        await self._look_up_labels([one for one in shown if self._labels_wanted[one.record.tenant]])
+        for one in shown:
+            if one.labels is not None or one.record.aggregate_id in labels:
+                labels[one.record.aggregate_id] = one.labels
+        self._remember(labels)
         # From here to the first cohort nothing waits: who joins now joins at the new position.
         self._recent.extend([one.record.position for one in shown], shown)
         self._chunks.clear()
@@ -105,11 +107,11 @@ class Hub:
     async def tell_positions(self) -> None:
         """For ever: move the cursors of those who saw nothing of what happened."""
         while True:
-            await asyncio.sleep(POSITION_SECONDS / 2)
+            await asyncio.sleep(LOOK_SECONDS)
             now = _now()
             for cohorts in list(self._cohorts.values()):
                 for cohort in cohorts:
-                    quiet = now - cohort.written_at >= POSITION_SECONDS
+                    quiet = now - cohort.written_at >= POSITION_SECONDS - LOOK_SECONDS
                     if quiet and cohort.told < cohort.position:
                         cursor = self.cursor(cohort.position)
                         cohort.give(Chunk(cohort.format.position(cursor), cohort.position), now)
@@ -129,7 +131,7 @@ class Hub:
             recent = self._recent.after(after, PIECE_EVENTS)
             if recent is None:
                 return None
-            if interest.needs_labels and any(shown.labels is None for shown in recent):
+            if interest.needs_labels and _some_unknown(recent, interest.tenant):
                 return None
             up_to = recent[-1].record.position if len(recent) == PIECE_EVENTS else self.position
             all_chunks = self.chunks_of(form, recent, interest.channel_for, up_to=up_to)
@@ -198,9 +200,11 @@ class Hub:
                 del self._cohorts[key]
         return cohort.position
 
-    def want_labels(self, count: int) -> None:
-        """So many more (or fewer) streams filter by labels."""
-        self._labels_wanted += count
+    def want_labels(self, tenant: str, count: int) -> None:
+        """So many more (or fewer) streams of a tenant filter by labels."""
+        self._labels_wanted[tenant] += count
+        if not self._labels_wanted[tenant]:
+            del self._labels_wanted[tenant]
 
     async def _bring_up(self, cohort: Cohort) -> None:
         while cohort.position < self.position and cohort.writes:
@@ -219,13 +223,31 @@ class Hub:
         if frame is None:
             if not shown.cloud_event:
                 shown.cloud_event = self._cloud_events.encode(shown.record)
+                shown.cursor = self.cursor(shown.record.position)
             frame = shown.frames[form, channel] = form.event(shown, channel)
         return frame
 
-    def _remember(self, aggregate_id: UUID, labels: dict[str, str]) -> None:
-        self._labels[aggregate_id] = labels
-        self._labels.move_to_end(aggregate_id)
-        if len(self._labels) > LABELS_MAX:
+    def _labels_along(
+        self, shown: Sequence[Shown], page: Page
+    ) -> dict[UUID, dict[str, str] | None]:
+        """Tell each event the labels that its aggregate has by then, where that is known; returns
+        those that the page itself changes, None for those that it makes unknown."""
+        changed: Labelled = {}
+        for one, (record, event) in zip(shown, page, strict=True):
+            aggregate_id = record.aggregate_id
+            if event is None:
+                changed[aggregate_id] = None
+            elif record.topic in LABELLING:
+                changed[aggregate_id] = cast("Any", event).labels
+            one.labels = changed.get(aggregate_id, self._labels.get(aggregate_id))
+        return changed
+
+    def _remember(self, labels: Labelled) -> None:
+        for aggregate_id, known in labels.items():
+            self._labels.pop(aggregate_id, None)
+            if known is not None:
+                self._labels[aggregate_id] = known
+        while len(self._labels) > LABELS_MAX:
             self._labels.popitem(last=False)
 
     async def _look_up_labels(self, page: Iterable[Shown]) -> None:
@@ -234,6 +256,10 @@ class Hub:
             found = await self._history.labels(list(unknown))
             for place, shown in unknown.items():
                 shown.labels = found.get(place, {})
+
+
+def _some_unknown(page: Iterable[Shown], tenant: str) -> bool:
+    return any(shown.labels is None and shown.record.tenant == tenant for shown in page)
 
 
 def _now() -> float:

@@ -28,7 +28,9 @@ class Shown:
     record: Record
     labels: dict[str, str] | None = None
     family: str = ""
+    cursor: str = ""
     cloud_event: bytes = b""
+    """As JSON, and the cursor that is its id; once somebody wants it."""
     frames: dict[object, bytes] = field(default_factory=dict)
     """As it is written, by format and channel, each made when it is first asked for."""
 

@@ -1,12 +1,24 @@
 """What live events need from the outside: where frames go, what they look like, and history."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from application.live.channel import Channel
 from application.live.interest import Interest, Shown
 from application.ports import Json, Record
+
+
+class Ending(StrEnum):
+    """Why a connection is ended by us."""
+
+    TOO_SLOW = "consumer too slow"
+    FAILED = "internal error"
+    TOKEN_ENDED = "token ended"  # noqa: S105
+    WRONG_TOKENS = "wrong tokens"
+    NOT_SIGNED_IN = "not signed in in time"
+    TOO_LARGE = "message too large"
 
 
 class Format(Protocol):
@@ -33,14 +45,18 @@ class Sink(Protocol):
     def congested(self) -> bool:
         """Whether more is unsent than may be."""
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent."""
+
     def write(self, frames: bytes) -> None:
         """Send frames, whole ones, after all that were given before. Never waits."""
 
     async def drained(self) -> None:
         """Wait until it is congested no longer, or gone."""
 
-    def close(self, code: int, reason: str) -> None:
-        """End the connection, for a named reason."""
+    def close(self, ending: Ending) -> None:
+        """End the connection, and say why."""
 
 
 class History(Protocol):

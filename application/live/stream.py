@@ -12,16 +12,13 @@ import structlog
 from application.live.channel import Channel
 from application.live.hub import POSITION_SECONDS, Chunk, Cohort, Hub
 from application.live.interest import Interest, Shown, Subscription
-from application.live.ports import Sink
+from application.live.ports import Ending, Sink
+from application.live.room import Stalled, room_in
 from application.live.unheard import Unheard
 from application.ports import Json
 from domain.errors import DatabaseUnavailable
 
-STALLED_SECONDS = 30.0
-"""How long a reader may leave unread what would make room for more."""
 AWAY_PAUSE_SECONDS = 0.2
-TOO_SLOW = 4008
-FAILED = 1011
 
 Read = tuple[list[Shown], int]
 Chunks = AsyncGenerator[Chunk, None]
@@ -75,7 +72,8 @@ class Stream:
         """Everything up to there was handed to the sink, or is not wanted."""
         if self._cohort is not None:
             return self._cohort.position
-        return self._hub.position if self._position is None else self._position
+        position = self._hub.position if self._position is None else self._position
+        return min([position, *(order.after for order in self._wished)])
 
     @property
     def channels(self) -> set[Channel]:
@@ -120,6 +118,7 @@ class Stream:
         if self._sink.congested or self._unheard is not None:
             self._unheard = self._unheard or Unheard()
             self._unheard.add(channel, message)
+            self._leave()
             self._go_on()
             return
         form = self._sink.format
@@ -133,18 +132,18 @@ class Stream:
             self._cohort = None
 
     def _go_on(self) -> None:
-        if self._task is None and not self._closed:
+        if self._task is None and self._cohort is None and not self._closed:
             self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         try:
             while not self._closed and not await self._step():
                 pass
-        except TimeoutError:
-            self._sink.close(TOO_SLOW, "consumer too slow")
+        except Stalled:
+            self._sink.close(Ending.TOO_SLOW)
         except Exception:  # the runner: nobody would hear of a bug, and the subscriber of nothing
             log.exception("stream_failed")
-            self._sink.close(FAILED, "internal error")
+            self._sink.close(Ending.FAILED)
         finally:
             self._task = None
 
@@ -157,7 +156,7 @@ class Stream:
             await self._send_more(self._hub.position)
         elif self._order is not None:
             order, self._order = self._order, None
-            order.caught_up(self.position)
+            order.caught_up(self._position or self._hub.position)
         elif not self._interest.subscriptions:
             self._position = None
             return True
@@ -176,6 +175,7 @@ class Stream:
             self._position = order.after
             self._told_at = asyncio.get_running_loop().time()
         while self._position < order.after:
+            await self._room()
             await self._send_more(order.after)
         await self._send_history(order, up_to=self._position)
         self._drop(order.channels)
@@ -193,10 +193,10 @@ class Stream:
             async with aclosing(self._history(interest, after, up_to)) as chunks:
                 async for chunk in chunks:
                     await self._room()
-                    self._sink.write(chunk.frames)
-                    after = chunk.position
                     if order.subscriptions is not wish:
                         break  # What was dropped meanwhile is not sent any more.
+                    self._sink.write(chunk.frames)
+                    after = chunk.position
 
     async def _send_more(self, until: int) -> None:
         """Go on with what is subscribed to, at most to a position."""
@@ -254,14 +254,14 @@ class Stream:
         return self._sink.format.position(self._hub.cursor(position))
 
     async def _room(self) -> None:
-        """Wait until the sink takes more. Raises TimeoutError when nobody reads."""
-        if self._sink.congested:
-            async with asyncio.timeout(STALLED_SECONDS):
-                await self._sink.drained()
-        if self._unheard is not None:
+        """Wait until the sink takes more, and say first what was not heard meanwhile. Raises
+        Stalled."""
+        await room_in(self._sink)
+        while self._unheard is not None:
             unheard, self._unheard = self._unheard, None
             for channel, message in unheard.messages():
                 self._sink.write(self._sink.format.volatile(channel, message))
+            await room_in(self._sink)
 
     def _drop(self, channels: AbstractSet[Channel]) -> None:
         volatile = [c for c in channels if c.volatile and c in self._subscriptions]
@@ -273,4 +273,6 @@ class Stream:
     def _become_interested(self) -> None:
         former = self._interest
         self._interest = Interest.of(self._tenant, self._subscriptions.values())
-        self._hub.want_labels(self._interest.needs_labels - former.needs_labels)
+        more = self._interest.needs_labels - former.needs_labels
+        if more:
+            self._hub.want_labels(self._tenant, more)

@@ -21,14 +21,8 @@ class Unheard:
         former = self._latest.get(channel)
         if channel.family == "output":
             self._characters += len(message["text"])
-            if former is not None and former["attempt"] != message["attempt"]:
-                self._characters -= len(former["text"])
-            elif former is not None:
-                message = {
-                    **message,
-                    "text": former["text"] + message["text"],
-                    "dropped": former["dropped"] + message["dropped"],
-                }
+            if former is not None:
+                message = self._combined(former, message)
         self._latest[channel] = message
         while self._characters > TEXT_MAX:
             self._leave_out()
@@ -36,6 +30,16 @@ class Unheard:
     def messages(self) -> Iterator[tuple[Channel, Mapping[str, Json]]]:
         """What there is, one message a channel."""
         yield from self._latest.items()
+
+    def _combined(
+        self, former: Mapping[str, Json], message: Mapping[str, Json]
+    ) -> Mapping[str, Json]:
+        """Two pieces of an output as one; the text of a former attempt is left out."""
+        text, dropped = former["text"], former["dropped"] + message["dropped"]
+        if former["attempt"] != message["attempt"]:
+            self._characters -= len(text)
+            text, dropped = "", dropped + len(text)
+        return {**message, "text": text + message["text"], "dropped": dropped}
 
     def _leave_out(self) -> None:
         """Of the longest output, the older half."""

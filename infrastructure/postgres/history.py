@@ -31,6 +31,8 @@ class PostgresHistory:
     def __init__(self, pool: ConnectionPool[Connection[TupleRow]]) -> None:
         self._pool = pool
         self._readers = asyncio.Semaphore(READERS_MAX)
+        # The live feed waits for labels: it does not queue behind those who read history.
+        self._labellers = asyncio.Semaphore(1)
 
     async def read(
         self, interest: Interest, *, after: int, until: int
@@ -40,7 +42,8 @@ class PostgresHistory:
         if interest.aggregate_ids is None:
             name, until = "history", min(until, after + STRETCH)
             page["until"] = until
-        records = [Record(*row) for row in await self._ask(SQL[name], page)]
+        async with self._readers:
+            records = [Record(*row) for row in await self._ask(SQL[name], page)]
         size = sum(len(record.state) for record in records)
         if len(records) == PAGE_EVENTS or size >= PAGE_BYTES:
             until = records[-1].position
@@ -55,15 +58,15 @@ class PostgresHistory:
             "versions": [version for _, version in of],
             "topics": sorted(LABELLING),
         }
-        rows = await self._ask(SQL["labels"], parameters)
+        async with self._labellers:
+            rows = await self._ask(SQL["labels"], parameters)
         return {(row[0], row[1]): orjson.loads(row[2]) for row in rows}
 
     async def _ask(self, statement: str, parameters: dict[str, Any]) -> list[TupleRow]:
         def ask(connection: Connection[TupleRow]) -> list[TupleRow]:
             return connection.cursor(binary=True).execute(statement, parameters).fetchall()
 
-        async with self._readers:
-            return await asyncio.to_thread(read, self._pool, ask)
+        return await asyncio.to_thread(read, self._pool, ask)
 
 
 def _parameters(interest: Interest, after: int, until: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from application.live import hub as hubs
 from application.live.channel import Channel
 from application.live.hub import Hub
 from application.live.interest import Interest, Shown, Subscription
+from application.live.ports import Ending
 from application.live.stream import Order, Stream
 from application.ports import Json
 from application.watermarks import LOG, Watermarks
@@ -79,8 +80,12 @@ class Reader:
         if self.congested:
             await self._room.wait()
 
-    def close(self, code: int, reason: str) -> None:
-        raise AssertionError(f"closed: {code} {reason}")
+    @property
+    def unsent(self) -> int:
+        return int(self.congested)
+
+    def close(self, ending: Ending) -> None:
+        raise AssertionError(f"closed: {ending}")
 
     def subscribe(self, wish: Sequence[Subscription], after: int) -> None:
         async def begin() -> bool:

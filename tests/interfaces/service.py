@@ -46,6 +46,7 @@ class Service:
         self._socket.listen()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._app = app = create_app(self.process)
+        self.ws = ws
         self._server = uvicorn.Server(
             uvicorn.Config(app, ws=ws, log_level="error", access_log=False, server_header=False)
         )

@@ -18,13 +18,13 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from application.live.channel import SCOPES
-from application.live.stream import FAILED, TOO_SLOW
 from domain.aggregate import Aggregate
 from domain.catalogue import EVENTS
 from interfaces.http import asyncapi
 from interfaces.http.event_documents import events_page
 from interfaces.http.event_schemas import data_type_of
-from interfaces.http.live.conversation import CODES, NOT_SIGNED_IN
+from interfaces.http.live.close_codes import CLOSE_CODES
+from interfaces.http.live.conversation import CODES
 from interfaces.http.schemas.frames import SERVER_FRAMES
 from interfaces.http.schemas.live import CLIENT_MESSAGES
 from tests.conftest import Database
@@ -165,7 +165,7 @@ def test_it_names_every_code_with_which_one_is_refused_or_sent_away() -> None:
 
     for code in {name for _, name in CODES} | {"limit", "bad_json", "unknown_type"}:
         assert f"`{code}`" in codes["description"]
-    assert {str(code) for code in (NOT_SIGNED_IN, TOO_SLOW, FAILED)} <= set(sent_away)
+    assert {str(code) for code in CLOSE_CODES.values()} <= set(sent_away)
 
 
 # The page.

@@ -9,7 +9,9 @@ from application.access import InvalidToken, Principal, Unauthenticated
 from application.accounts.account import Claims
 from application.cursor import CursorAhead
 from application.live.channel import BadChannel, Channel
-from application.live.stream import STALLED_SECONDS, TOO_SLOW, Order, Stream
+from application.live.ports import Ending
+from application.live.room import STALLED_SECONDS, Stalled, room_in
+from application.live.stream import Order, Stream
 from application.ports import Json
 from domain.errors import ControlPlaneError, EpochEnded, Forbidden, Invalid, NotFound, Unavailable
 from interfaces.http.live.formats import WEBSOCKET
@@ -32,7 +34,6 @@ MESSAGES_A_SECOND_MAX = 100
 PING_SECONDS, PONG_SECONDS_MAX = 25.0, 10.0
 AUTH_SECONDS_MAX = 10.0
 WRONG_TOKENS_MAX = 3
-NOT_SIGNED_IN, TOO_LARGE = 4401, 1009
 
 CODES: tuple[tuple[type[ControlPlaneError], str], ...] = (
     (Unauthenticated, "unauthorized"),
@@ -64,8 +65,13 @@ class Conversation:
         self._second = 0.0
         self._messages = 0
         self._deadline: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
-            AUTH_SECONDS_MAX, sink.close, NOT_SIGNED_IN, "not signed in in time"
+            AUTH_SECONDS_MAX, sink.close, Ending.NOT_SIGNED_IN
         )
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether it is known who asks."""
+        return self._principal is not None
 
     def close(self) -> None:
         """It is over."""
@@ -111,7 +117,7 @@ class Conversation:
         message_id = None
         if text is not None and len(text) > MESSAGE_BYTES_MAX:
             # Our own server lets none of these through.
-            self._sink.close(TOO_LARGE, "message too large")
+            self._sink.close(Ending.TOO_LARGE)
             return
         try:
             self._count()
@@ -134,23 +140,22 @@ class Conversation:
 
     async def ready(self) -> None:
         """Wait until what is unsent allows another answer; who never reads is sent away."""
-        if self._sink.congested:
-            try:
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await self._sink.drained()
-            except TimeoutError:
-                self._sink.close(TOO_SLOW, "consumer too slow")
+        try:
+            await room_in(self._sink)
+        except Stalled:
+            self._sink.close(Ending.TOO_SLOW)
 
     async def _authenticate(self, message: Auth) -> None:
         try:
             claims = self._process.tokens.verify(message.token)
             principal = await self._process.accounts.principals.of(claims)
             self._require_same_account(claims)
+            self._require_what_is_held(principal)
         except InvalidToken as error:
             self._refuse(error, message.id)
             self._wrong_tokens += 1
             if self._wrong_tokens >= WRONG_TOKENS_MAX:
-                self._sink.close(NOT_SIGNED_IN, "wrong tokens")
+                self._sink.close(Ending.WRONG_TOKENS)
             return
         self.welcome(principal, claims, message.id)
 
@@ -210,6 +215,11 @@ class Conversation:
         if self._session and self._session.claims.account_id != claims.account_id:
             raise InvalidToken
 
+    def _require_what_is_held(self, principal: Principal) -> None:
+        """A newer token has to cover what is subscribed to. Raises InsufficientScope."""
+        for channel in self._stream.channels if self._stream else ():
+            channel.require(principal)
+
     def _present_stream(self) -> Stream:
         if self._stream is None:
             raise Unauthenticated("Say who you are: the first message is auth.")
@@ -221,7 +231,7 @@ class Conversation:
         self._say({"type": "auth_expiring", "expires_at": expires_at})
 
     def _ended(self) -> None:
-        self._sink.close(NOT_SIGNED_IN, "token ended")
+        self._sink.close(Ending.TOKEN_ENDED)
 
     def _count(self) -> None:
         second = asyncio.get_running_loop().time() // 1

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from application.live.interest import Subscription
+from application.live.ports import Ending
 from application.live.stream import Order, Stream
 from interfaces.http.disconnects import disconnected
 from interfaces.http.live.formats import SSE
@@ -46,7 +47,7 @@ class EventStream(Response):
         async def send_frames(frames: bytes) -> None:
             await send({"type": "http.response.body", "body": frames, "more_body": True})
 
-        async def end(_code: int, _reason: str) -> None:
+        async def end(_: Ending) -> None:
             self._over.set()
 
         await send_frames(BEGINNING)
@@ -56,7 +57,7 @@ class EventStream(Response):
         caught_up = partial(self._caught_up, sink)
         stream.subscribe(Order(self._subscriptions, self._after, _begin, caught_up))
         session = self._call.request.app.state.sessions.open(
-            self._call.token, expiring=_nothing, ended=partial(sink.close, 0, "token ended")
+            self._call.token, expiring=_nothing, ended=partial(sink.close, Ending.TOKEN_ENDED)
         )
         try:
             await self._until_over(sink)

@@ -64,8 +64,7 @@ class SseFormat:
 
     def event(self, shown: Shown, channel: Channel) -> bytes:
         """The type of the event names it, its cursor is the id, and the CloudEvent the data."""
-        cursor = orjson.loads(shown.cloud_event)["id"]
-        return self.message(shown.record.topic, shown.cloud_event, cursor)
+        return self.message(shown.record.topic, shown.cloud_event, shown.cursor)
 
     def position(self, cursor: str) -> bytes:
         """It moves the id."""

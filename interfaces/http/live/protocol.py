@@ -7,8 +7,12 @@ its scope, and uses `send`.
 """
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -30,6 +34,7 @@ class LiveProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._on_congestion: Callable[[], None] | None = None
+        self._queued = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -54,20 +59,26 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         self._on_congestion = None
         super().connection_lost(exc)
 
-    # What a peer that reads slowly has not read yet, it cannot answer: no ping counts meanwhile.
+    # What a peer that reads slowly has not read yet, it cannot answer: as long as it reads on, it
+    # lives, and who reads nothing more is the stream's to send away.
 
     def send_keepalive_ping(self) -> None:
-        if self.congested:
-            self.ping_timer = None
-            self.schedule_ping()
-        else:
-            super().send_keepalive_ping()
+        self._queued = self._in_queue()
+        super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
-        if self.congested and self.ping_timeout is not None:
+        former, self._queued = self._queued, self._in_queue()
+        if self.ping_timeout is not None and (self.congested or 0 < self._queued < former):
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
         else:
             super().keepalive_timeout()
+
+    def _in_queue(self) -> int:
+        """Bytes that the peer has not taken, here or in the kernel."""
+        held = bytearray(4)
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, held)
+        return self.unsent + int.from_bytes(held, sys.byteorder)
 
     # The wire.
 
@@ -84,6 +95,10 @@ class LiveProtocol(WebSocketsSansIOProtocol):
 
     async def drained(self) -> None:
         await self.writable.wait()
+
+    @property
+    def unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
 
     def end(self, code: int, reason: str) -> None:
         if self.close_sent or self.disconnected or self.transport.is_closing():

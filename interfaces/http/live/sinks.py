@@ -5,14 +5,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from application.live.ports import Format, Sink
+from application.live.ports import Ending, Format, Sink
+from interfaces.http.live.close_codes import CLOSE_CODES
 
 UNSENT_BYTES_MAX = 256 * 1024
 UNSENT_BYTES_FEW = 64 * 1024
+END_SECONDS_MAX = 5.0
 """Once it had too much unsent, a reader gets more when only so much is left."""
 
 Send = Callable[[bytes], Awaitable[None]]
-End = Callable[[int, str], Awaitable[None]]
+End = Callable[[Ending], Awaitable[None]]
 
 
 class Wire(Protocol):
@@ -30,6 +32,10 @@ class Wire(Protocol):
 
     async def drained(self) -> None:
         """Wait until it is congested no longer, or gone."""
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent."""
 
     def end(self, code: int, reason: str) -> None:
         """Send a close frame after everything before, and leave soon."""
@@ -65,21 +71,24 @@ class WireSink:
         """As the wire tells."""
         self._wire.on_congestion(call)
 
-    def close(self, code: int, reason: str) -> None:
+    @property
+    def unsent(self) -> int:
+        """As the wire tells."""
+        return self._wire.unsent
+
+    def close(self, ending: Ending) -> None:
         """See Wire.end."""
-        self._wire.end(code, reason)
+        self._wire.end(CLOSE_CODES[ending], ending)
 
 
 class SendingSink:
     """Frames through the server's own `send`, which waits as long as the client does not read.
 
-    `end` is called after everything before it is sent, or at once where nothing is read; it must
-    not wait for long.
+    `end` is called after everything before it is sent, or when that takes too long; it must not
+    wait for long itself.
     """
 
-    def __init__(
-        self, form: Format, send: Send, end: Callable[[int, str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, form: Format, send: Send, end: End) -> None:
         self.format = form
         self._send = send
         self._end = end
@@ -89,7 +98,8 @@ class SendingSink:
         self._room = asyncio.Event()
         self._room.set()
         self._sending: asyncio.Task[None] | None = None
-        self._ending: tuple[int, str] | None = None
+        self._ending: Ending | None = None
+        self._stopped = False
 
     @property
     def congested(self) -> bool:
@@ -102,7 +112,7 @@ class SendingSink:
 
     def write(self, frames: bytes) -> None:
         """Add to what is sent, in order."""
-        if not frames or self._ending is not None:
+        if not frames or self._ending is not None or self._stopped:
             return
         self._pending.append(frames)
         self._unsent += len(frames)
@@ -116,22 +126,31 @@ class SendingSink:
         """Wait until there is room."""
         await self._room.wait()
 
-    def close(self, code: int, reason: str) -> None:
+    @property
+    def unsent(self) -> int:
+        """As far as `send` has not come back for it."""
+        return self._unsent
+
+    def close(self, ending: Ending) -> None:
         """End it soon, whether the client reads or not."""
-        if self._ending is not None:
+        if self._ending is not None or self._stopped:
             return
-        self._ending = code, reason
-        if self.congested:
-            self._stop_sending()
+        self._ending = ending
         self._go_on()
+        asyncio.get_running_loop().call_later(END_SECONDS_MAX, self._end_now)
 
     def stop(self) -> None:
         """Send nothing more."""
-        self._ending = self._ending or (0, "")
-        self._stop_sending()
+        self._stopped = True
+        self._break_off()
         self._room.set()
 
-    def _stop_sending(self) -> None:
+    def _end_now(self) -> None:
+        if not self._stopped and self._sending is not None:
+            self._break_off()
+            self._go_on()
+
+    def _break_off(self) -> None:
         sending, self._sending = self._sending, None
         self._pending.clear()
         if sending is not None:
@@ -149,8 +168,9 @@ class SendingSink:
                 self._unsent -= len(frames)
                 if self._unsent <= UNSENT_BYTES_FEW:
                     self._room.set()
-            if self._ending is not None:
-                await self._end(*self._ending)
+            if self._ending is not None and not self._stopped:
+                self._stopped = True
+                await self._end(self._ending)
         except OSError:
             self._room.set()  # Nobody is left to read; whoever receives hears of it.
         finally:

@@ -11,8 +11,10 @@ from starlette.types import Message, Receive, Scope, Send
 from application.access import Principal
 from application.accounts.account import Claims
 from application.ids import uuid7
+from application.live.ports import Ending
 from domain.errors import ControlPlaneError, Forbidden
 from interfaces.http.credentials import bearer_token
+from interfaces.http.envelope import LOG_GONE
 from interfaces.http.errors import (
     BadCredentials,
     BadRequest,
@@ -21,6 +23,7 @@ from interfaces.http.errors import (
     UpgradeRequired,
 )
 from interfaces.http.headers import RequestHeaders
+from interfaces.http.live.close_codes import CLOSE_CODES
 from interfaces.http.live.conversation import Conversation
 from interfaces.http.live.formats import WEBSOCKET, payloads_of
 from interfaces.http.live.protocol import WIRE
@@ -31,10 +34,9 @@ from interfaces.http.responses import Problem
 PATH = "/ws/v1/events"
 SUBPROTOCOL = "musterroll.v1"
 CONNECTIONS_MAX = 10_000
+STRANGERS_MAX = 1_000
+"""How many of them may not have said yet who they are."""
 CLOSE_SECONDS = 5.0
-FAILED = 1011
-LOG_GONE = (OSError, ValueError)
-"""A log that nobody reads any more is no reason to fail a connection."""
 
 log = structlog.get_logger("live")
 
@@ -63,20 +65,22 @@ class LiveEvents:
     def __init__(self, process: ControlPlane) -> None:
         self._process = process
         self._open = 0
+        self._strangers: set[Conversation] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, from its handshake to its end."""
         began, request_id = time.monotonic(), str(uuid7())
         await receive()
         status = 101
+        self._open += 1
         try:
-            signed_in = await self._admit(scope)
+            await self._serve(await self._admit(scope), scope, receive, send)
         except ControlPlaneError as error:
             refusal = Problem(error, instance=PATH, request_id=request_id)
             status = refusal.status_code
             await refusal(scope, receive, send)
-        else:
-            await self._serve(signed_in, scope, receive, send)
+        finally:
+            self._open -= 1
         with suppress(*LOG_GONE):
             log.info(
                 "connection",
@@ -97,19 +101,29 @@ class LiveEvents:
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         sink, receive = _sink_of(scope, receive, send)
         conversation = Conversation(self._process, scope["app"].state.sessions, sink)
-        self._open += 1
+        self._strangers.add(conversation)
         try:
             if signed_in is not None:
                 conversation.welcome(*signed_in)
-            await _converse(conversation, receive)
+            await self._converse(conversation, receive)
         except Exception:  # the runner: one connection must not end silently, nor others with it
             log.exception("conversation_failed")
-            sink.close(FAILED, "internal error")
+            sink.close(Ending.FAILED)
         finally:
-            self._open -= 1
+            self._strangers.discard(conversation)
             conversation.close()
             if isinstance(sink, SendingSink):
                 sink.stop()
+
+    async def _converse(self, conversation: Conversation, receive: Receive) -> None:
+        while True:
+            if conversation.signed_in:
+                self._strangers.discard(conversation)
+            await conversation.ready()
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await conversation.hear(message.get("text"))
 
     async def _admit(self, scope: Scope) -> tuple[Principal, Claims] | None:
         """Who asks, where the handshake tells. Raises what keeps them out."""
@@ -119,10 +133,12 @@ class LiveEvents:
         self._require_origin(headers)
         if scope.get("subprotocols") and SUBPROTOCOL not in scope["subprotocols"]:
             raise BadSubprotocol
-        if self._open >= CONNECTIONS_MAX:
+        if self._open > CONNECTIONS_MAX:
             raise Overloaded
         claims = await self._said_by(headers, scope["query_string"])
         if claims is None:
+            if len(self._strangers) >= STRANGERS_MAX:
+                raise Overloaded
             return None
         return await self._process.accounts.principals.of(claims), claims
 
@@ -153,15 +169,6 @@ async def not_upgraded(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise UpgradeRequired
 
 
-async def _converse(conversation: Conversation, receive: Receive) -> None:
-    while True:
-        await conversation.ready()
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        await conversation.hear(message.get("text"))
-
-
 def _sink_of(scope: Scope, receive: Receive, send: Send) -> tuple[ConnectionSink, Receive]:
     """The wire of our own server; with any other, its `send`."""
     wire = scope.get("extensions", {}).get(WIRE)
@@ -173,10 +180,11 @@ def _sink_of(scope: Scope, receive: Receive, send: Send) -> tuple[ConnectionSink
         for payload in payloads_of(frames):
             await send({"type": "websocket.send", "text": payload.decode()})
 
-    async def end(code: int, reason: str) -> None:
+    async def end(ending: Ending) -> None:
+        code = CLOSE_CODES[ending]
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await send({"type": "websocket.close", "code": code, "reason": reason})
+                await send({"type": "websocket.close", "code": code, "reason": str(ending)})
         ended.set()
 
     return SendingSink(WEBSOCKET, send_frames, end), _until(ended, receive)
