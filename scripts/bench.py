@@ -1,6 +1,6 @@
 """Measure this machine, the peers and us, side by side: `python3 scripts/bench.py`.
 
-About ten minutes; `--quick` takes about one and only shows that the bench works. Sets up first
+A quarter of an hour; `--quick` takes a minute and only shows that the bench works. Sets up first
 where that is needed, the peers in an environment of their own. scripts/benchmarks/README.md tells
 how each figure is made.
 """

@@ -17,6 +17,7 @@ from benchmarks.rounds import Outcome, take
 
 RESULTS = Path(__file__).parent / "results"
 ALL = "."
+LIVE = "^live_"
 
 
 def main() -> int:
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", metavar="PATTERN", default=ALL, help="only groups whose name matches"
     )
+    parser.add_argument(
+        "--live", dest="only", action="store_const", const=LIVE, help="only live events"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each figure is taken")
     parser.add_argument(
         "--growth", type=int, metavar="EVENTS", help="how long the log grows; no limit of time then"
@@ -72,12 +76,13 @@ def _effort(asked: argparse.Namespace) -> Effort:
 
 
 def _path(asked: argparse.Namespace, outcome: Outcome) -> Path:
-    """The committed file holds whole runs only, with peers and without a failure."""
+    """The committed files hold whole runs only, of everything or of live events, with peers and
+    without a failure."""
     if asked.json:
         return Path(asked.json)
-    partly = asked.quick or asked.only != ALL or asked.rounds
-    partly = partly or asked.without_peers or outcome.failed
-    return FOLDER / "last.json" if partly else RESULTS / "last.json"
+    committed = {ALL: RESULTS / "last.json", LIVE: RESULTS / "live.json"}.get(asked.only)
+    partly = asked.quick or asked.rounds or asked.without_peers or outcome.failed
+    return FOLDER / "last.json" if partly or committed is None else committed
 
 
 def _as_ctrl_c(_: int, __: FrameType | None) -> None:

@@ -29,6 +29,19 @@ class Effort:
     growth_events: int
     growth_fill_seconds: float
     growth_rounds: int
+    #: Connections of the three sizes of live events (figures.LIVE_CONNECTIONS are their names).
+    live_connections: tuple[int, int, int]
+    #: About so many deliveries make a burst; and of single events, or by those who send singly.
+    live_deliveries: int
+    live_single_deliveries: int
+    #: How long commands are timed to their delivery, s, and how many a second.
+    live_seconds: float
+    live_a_second: float
+    #: Idle connections that share the memory, and how far behind those are who reconnect, events.
+    live_idle: int
+    live_behind: int
+    #: Events of the log that one subscriber is sent from its start; more than are kept in memory.
+    live_backlog: int
 
     def as_argument(self) -> dict[str, Any]:
         """For a process that does part of it."""
@@ -50,6 +63,14 @@ FULL = Effort(
     growth_events=300_000,
     growth_fill_seconds=75,
     growth_rounds=3,
+    live_connections=(100, 1_000, 5_000),
+    live_deliveries=1_000_000,
+    live_single_deliveries=250_000,
+    live_seconds=5.0,
+    live_a_second=50.0,
+    live_idle=2_000,
+    live_behind=100,
+    live_backlog=50_000,
 )
 
 QUICK = Effort(
@@ -67,4 +88,12 @@ QUICK = Effort(
     growth_events=2_000,
     growth_fill_seconds=20,
     growth_rounds=1,
+    live_connections=(5, 10, 20),
+    live_deliveries=1_000,
+    live_single_deliveries=100,
+    live_seconds=0.5,
+    live_a_second=50.0,
+    live_idle=50,
+    live_behind=10,
+    live_backlog=2_000,
 )

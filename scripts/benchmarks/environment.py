@@ -1,6 +1,7 @@
 """The peers' own environment, below the ignored folder. Standard library only."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ FOLDER = TOOLS / "bench"
 VENV = FOLDER / "venv"
 PEERS_PYTHON = VENV / "bin" / "python"
 LOCK = LOCKS / "bench.txt"
+BUILT = "socketify"
+"""The one peer without a wheel; to build it copies the library that it brings."""
 STAMP = VENV / "musterroll-bench-made-from"
 
 
@@ -41,8 +44,10 @@ def _make() -> None:
     uv = str(bring_uv())
     python = getattr(sys, "_base_executable", sys.executable)
     _run(uv, "venv", "--clear", "--quiet", "--no-python-downloads", "--python", python, str(VENV))
-    into = ["--python", str(PEERS_PYTHON), "--require-hashes", "--no-build", "--quiet"]
-    _run(uv, "pip", "sync", str(LOCK), *into)
+    into = ["--python", str(PEERS_PYTHON), "--require-hashes", "--quiet"]
+    names = re.findall(r"^([a-z0-9._-]+)==", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    into += [f"--only-binary={name}" for name in names if name != BUILT]
+    _run(uv, "pip", "sync", str(LOCK), *into, "--no-build-isolation")
 
 
 def _run(*words: str) -> None:

@@ -70,6 +70,36 @@ GROWTH = {
     "growth_memory_mib": Figure("memory of the service, grown", "MiB"),
 }
 
+LIVE_CONNECTIONS = (100, 1_000, 5_000)
+#: Who sends the same events to the same subscribers.
+LIVE_SIDES = {
+    "asyncio_write": "asyncio, a write an event",
+    "asyncio_batch": "asyncio, a write a tick",
+    "starlette": "Starlette on uvicorn",
+    "uwebsockets": "uWebSockets",
+    "musterroll": "Musterroll",
+}
+LIVE_FIGURES = {
+    **{f"burst_{count}": f"burst/s, {count:,}" for count in LIVE_CONNECTIONS},
+    f"single_{LIVE_CONNECTIONS[-1]}": f"singly/s, {LIVE_CONNECTIONS[-1]:,}",
+    "busy": "load's core",
+}
+LIVE_TITLES = {
+    **{f"burst_{count}": f"live bursts, {count:,} conn." for count in LIVE_CONNECTIONS},
+    f"single_{LIVE_CONNECTIONS[-1]}": f"live singly, {LIVE_CONNECTIONS[-1]:,} conn.",
+    "busy": "load generator's core, most",
+}
+LIVE = {
+    "live.delivery_100_p50": Figure("command to delivery, 100, p50", "ms", http=True),
+    "live.delivery_100_p99": Figure("command to delivery, 100, p99", "ms", http=True),
+    "live.delivery_1000_p50": Figure("command to delivery, 1,000, p50", "ms", http=True),
+    "live.delivery_1000_p99": Figure("command to delivery, 1,000, p99", "ms", http=True),
+    "live.idle_kib": Figure("idle connection", "KiB", http=True),
+    "live.replay": Figure("replay to one subscriber", "events/s", http=True),
+    "live.storm_seconds": Figure("5,000 back at once, 100 behind", "s", http=True),
+    "live.frame_bytes": Figure("a frame of ours, on average", "bytes", http=True),
+}
+
 PEERS = {
     "musterroll": "Musterroll",
     "pgqueuer": "PgQueuer",
@@ -126,6 +156,30 @@ GOALS = (
     Goal(figure="lag_tasks_p99", bound=500, at_most=True),
     Goal(figure="lag_submit_p99", bound=500, at_most=True),
     Goal(figure="aggregate_load_p50", bound=2, at_most=True),
+    *(
+        Goal(
+            figure=f"live.musterroll.burst_{count}",
+            bound=bound,
+            against=f"live.{side}.burst_{count}",
+        )
+        for side, count, bound in (
+            ("asyncio_batch", 1_000, 0.7),
+            ("asyncio_batch", 5_000, 0.9),
+            ("starlette", 1_000, 5.0),
+            ("starlette", 5_000, 5.0),
+            ("uwebsockets", 5_000, 1.0),
+        )
+    ),
+    Goal(
+        figure="live.musterroll.single_5000", bound=0.75, against="live.asyncio_write.single_5000"
+    ),
+    Goal(figure="live.delivery_100_p50", bound=3, at_most=True),
+    Goal(figure="live.delivery_100_p99", bound=10, at_most=True),
+    Goal(figure="live.delivery_1000_p50", bound=7, at_most=True),
+    Goal(figure="live.delivery_1000_p99", bound=15, at_most=True),
+    Goal(figure="live.idle_kib", bound=30, at_most=True),
+    Goal(figure="live.replay", bound=50_000),
+    Goal(figure="live.storm_seconds", bound=4, at_most=True),
     Goal(figure="growth_append", bound=0.9),
     Goal(figure="growth_dispatch", bound=0.9),
     Goal(figure="growth_status", bound=0.9),
@@ -134,10 +188,14 @@ GOALS = (
 
 def described(figure: str) -> Figure:
     """A figure by its name, the peers' as well."""
-    known = {**LIMITS, **OURS, **GROWTH}
+    known = {**LIMITS, **OURS, **GROWTH, **LIVE}
     if figure in known:
         return known[figure]
     peer, _, measured = figure.partition(".")
+    if peer == "live":
+        side, _, measured = measured.partition(".")
+        title = f"{LIVE_SIDES[side]}, {LIVE_TITLES[measured]}"
+        return Figure(title, "share" if measured == "busy" else "/s", http=side == "musterroll")
     unit = "ms" if measured.startswith("pickup") else "/s"
     title = f"{PEERS[peer]}, {PEER_TITLES[measured]}"
     return Figure(title, unit, http=peer == "restate")

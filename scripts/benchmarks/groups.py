@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import ours
 from benchmarks.children import Child
 from benchmarks.growth import growth
+from benchmarks.live import LIVE_GROUPS
 from benchmarks.pgbench import commits_a_second
 from benchmarks.place import NotMeasured, Place
 from benchmarks.restate import restate
@@ -169,6 +170,7 @@ GROUPS: dict[str, Group] = {
     "restate": restate,
     "commands": commands,
     "service": service,
+    **LIVE_GROUPS,
 }
 #: Taken once, at the end, since it compares with itself.
 LAST: dict[str, Group] = {"growth": growth}

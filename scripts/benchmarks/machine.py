@@ -17,6 +17,7 @@ from benchmarks.place import NOT_A_DISK, Place, file_system
 PACKAGES = ("eventsourcing", "psycopg", "starlette", "uvicorn", "uvloop", "httptools", "orjson")
 PEER_PACKAGES = (
     *("pgqueuer", "procrastinate", "dbos", "taskiq", "taskiq-redis", "restate-sdk", "asyncpg"),
+    "socketify",
 )
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
 ROOT = Path(__file__).parents[2]

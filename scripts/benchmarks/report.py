@@ -13,6 +13,9 @@ from benchmarks.figures import (
     GOALS,
     GROWTH,
     LIMITS,
+    LIVE,
+    LIVE_FIGURES,
+    LIVE_SIDES,
     NO_BULK,
     OURS,
     PEER_FIGURES,
@@ -35,6 +38,7 @@ def print_tables(outcome: Outcome, machine: dict[str, Any], *, everything: bool)
     tables = (
         _plain("Limits of this machine", LIMITS, outcome),
         _peers(outcome),
+        _live(outcome),
         _goals(outcome, everything=everything),
         _plain("Further figures", _without_goals(), outcome),
     )
@@ -152,9 +156,21 @@ def _peers(outcome: Outcome) -> Table:
     return table
 
 
+def _live(outcome: Outcome) -> Table:
+    table = Table(title="Live events: deliveries a second (medians)", title_justify="left")
+    table.add_column("server")
+    for heading in LIVE_FIGURES.values():
+        table.add_column(heading, justify="right")
+    for side, title in LIVE_SIDES.items():
+        found = [spread_of(outcome.samples, f"live.{side}.{figure}") for figure in LIVE_FIGURES]
+        if any(found):
+            table.add_row(title, *("-" if one is None else _number(one.median) for one in found))
+    return table
+
+
 def _without_goals() -> dict[str, Figure]:
     with_goals = {goal.figure for goal in GOALS}
-    return {name: one for name, one in (OURS | GROWTH).items() if name not in with_goals}
+    return {name: one for name, one in (OURS | GROWTH | LIVE).items() if name not in with_goals}
 
 
 def _machine_line(machine: dict[str, Any]) -> str:

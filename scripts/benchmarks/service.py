@@ -52,6 +52,13 @@ class Service:
         return int(kibibytes) / 1024
 
     @property
+    def memory_kib(self) -> float:
+        """The service's own share of memory (PSS: what it shares is divided), KiB."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+        [kibibytes] = [line.split()[1] for line in lines if line.startswith("Pss:")]
+        return float(kibibytes)
+
+    @property
     def signed_in_url(self) -> str:
         """The service's URL, as systems/musterroll.py takes it."""
         return self.url.replace("http://", f"http://{USERNAME}:{ours.PASSWORD}@")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from application.live import stream
+from application.live import room
 from musterroll import AsyncClient, Client, MusterrollError, Task, Worker
 from musterroll.errors import Forbidden, NotFound, Resync, Unauthorized
 from musterroll.models import Event, NewTask, Output, TaskStatus
@@ -208,7 +208,7 @@ def test_a_reader_that_falls_behind_is_sent_away_and_still_misses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(stream, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(room, "STALLED_SECONDS", 0.3)
     big = "x" * 200_000
     outcomes = client.tasks.submit_many(NewTask(kind="count", input=big) for _ in range(120))
 

@@ -19,3 +19,10 @@ def answer(measure: Callable[[dict[str, Any]], Any]) -> None:
     answers = take_stdout()
     result = measure(json.loads(sys.stdin.readline()))
     answers.write(json.dumps(result) + "\n")
+
+
+def answer_each(obey: Callable[[dict[str, Any]], Any]) -> None:
+    """The same for one argument after another, until there are no more."""
+    answers = take_stdout()
+    for line in sys.stdin:
+        answers.write(json.dumps(obey(json.loads(line))) + "\n")
