@@ -62,7 +62,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._bytes_around_bodies += len(data)
         super().data_received(data)
         if self.transport.get_protocol() is not self:
-            return  # It is a WebSocket now.
+            # It is a WebSocket now; the two hold each other, and nobody needs them any more.
+            self.parser = cast("Any", None)
+            return
         if self._reading is Reading.BODY:
             if self._bytes_around_bodies > TRAILER_BYTES_MAX:
                 detail = f"The trailers hold more than {TRAILER_BYTES_MAX} bytes."

@@ -77,10 +77,13 @@ class Conversation:
         """It is over."""
         if self._deadline is not None:
             self._deadline.cancel()
+            self._deadline = None
         if self._session is not None:
             self._session.close()
+            self._session = None
         if self._stream is not None:
             self._stream.close()
+            self._stream = None
 
     def welcome(self, principal: Principal, claims: Claims, message_id: str | None = None) -> None:
         """They are who they say; a later word for it has to be of the same account."""

@@ -58,6 +58,10 @@ class LiveProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_congestion = None
         super().connection_lost(exc)
+        # Its parser is a generator that holds it, and would be left to the collector of garbage:
+        # those who come and go all the time cost the others their turn.
+        with suppress(InvalidState, EOFError):
+            self.conn.receive_eof()
 
     # What a peer that reads slowly has not read yet, it cannot answer: as long as it reads on, it
     # lives, and who reads nothing more is the stream's to send away.

@@ -171,7 +171,7 @@ async def not_upgraded(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 def _sink_of(scope: Scope, receive: Receive, send: Send) -> tuple[ConnectionSink, Receive]:
     """The wire of our own server; with any other, its `send`."""
-    wire = scope.get("extensions", {}).get(WIRE)
+    wire = scope.get("extensions", {}).pop(WIRE, None)
     if wire is not None:
         return WireSink(WEBSOCKET, wire), receive
     ended = asyncio.Event()
