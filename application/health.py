@@ -1,8 +1,11 @@
 """How the process is: ready or not, and its figures."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+from application.duties import Duty
+from application.follower import SHOWN
 from application.ports import EventLog
 from application.processes.leader import Leader
 from application.watermarks import LOG, Watermarks
@@ -16,7 +19,7 @@ Figures = dict[str, tuple[str, dict[str, float] | float]]
 
 
 class Health:
-    """Looks at the parts of a process."""
+    """Looks at the parts of a process. `live` are those of its duties that live events need."""
 
     def __init__(
         self,
@@ -24,16 +27,22 @@ class Health:
         writer: Writer,
         leader: Leader,
         watermarks: Watermarks,
+        *,
+        live: Sequence[Duty],
+        duties: Sequence[Duty],
     ) -> None:
         self._log = log
         self._writer = writer
         self._leader = leader
         self._watermarks = watermarks
+        self._live = live
+        self._duties = duties
 
     async def readiness(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": {name: {"ok": bool, ...}}}`.
 
-        Ready when the database answers, this process leads, and its read models are near the head.
+        Ready when the database answers, this process leads, and its read models and live events
+        are near the head.
         """
         try:
             head = await asyncio.to_thread(self._log.head)
@@ -49,9 +58,13 @@ class Health:
             for lag in [self._lag(model.name, head)]
         }
         leading = self._leader.leading
-        ready = leading and all(model["ok"] for model in models.values())
-        checks = {"database": {"ok": True}, "dispatcher": {"ok": leading}, **models}
-        return {"ready": ready, "checks": checks}
+        checks = {
+            "database": {"ok": True},
+            "dispatcher": {"ok": leading},
+            "live_events": self._live_events(head),
+            **models,
+        }
+        return {"ready": all(check["ok"] for check in checks.values()), "checks": checks}
 
     def figures(self) -> Figures:
         """What is worth a curve."""
@@ -60,6 +73,14 @@ class Health:
         figures: Figures = {
             "log_position": ("Newest position of the log that this process knows", float(head)),
             "read_model_lag_events": ("How far each read model is behind the log", lag),
+            "live_lag_events": (
+                "How far the live events are behind the log",
+                float(self._lag(SHOWN, head)),
+            ),
+            "duty_failing": (
+                "1 while work in the background keeps failing",
+                {duty.name: float(duty.failing) for duty in self._duties},
+            ),
             "commands_waiting": ("Commands that wait for the writer", float(self._writer.waiting)),
             "leading": ("1 while this process dispatches", float(self._leader.leading)),
         }
@@ -72,6 +93,11 @@ class Health:
             figures["leases_held"] = ("Leases outstanding", float(held))
             figures["agents_online"] = ("Agents heard of lately", float(online))
         return figures
+
+    def _live_events(self, head: int) -> dict[str, Any]:
+        lag = self._lag(SHOWN, head)
+        failing = any(duty.failing for duty in self._live)
+        return {"ok": lag <= LAG_EVENTS_MAX and not failing, "lag_events": lag, "failing": failing}
 
     def _lag(self, model: str, head: int) -> int:
         return max(head - self._watermarks.position(model), 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -135,6 +136,10 @@ class ReadModels(Protocol):
     async def task_state(self, tenant: str, task_id: UUID) -> TaskState | None:
         """What changes of one. Many at the same moment cost little more than one."""
 
+    async def tasks_among(self, tenant: str, task_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """Those that are tasks of the tenant. Many at the same moment cost little more than
+        one."""
+
     async def tasks(
         self, tenant: str, wanted: TaskFilter, *, before: UUID | None, limit: int
     ) -> Sequence[TaskCard]:
@@ -145,6 +150,10 @@ class ReadModels(Protocol):
 
     async def agent(self, tenant: str, agent_id: UUID) -> AgentStatus | None:
         """One agent."""
+
+    async def agents_among(self, tenant: str, agent_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """Those that are agents of the tenant. Many at the same moment cost little more than
+        one."""
 
     async def agents(
         self, tenant: str, *, after: str | None, limit: int | None
@@ -174,6 +183,7 @@ READ_MODEL_WAIT_SECONDS = 5.0
 ROSTERS_MAX = 1_000
 
 FoundT = TypeVar("FoundT")
+_Among = Callable[[str, Sequence[UUID]], Awaitable[AbstractSet[UUID]]]
 
 
 class Queries:
@@ -272,6 +282,16 @@ class Queries:
         await self._reach("agent_roster", seen)
         return await self._models.agents(tenant, after=after, limit=limit)
 
+    async def require_tasks(self, tenant: str, task_ids: Sequence[UUID]) -> None:
+        """All of them are tasks of the tenant. Raises AggregateNotFound for the first that is
+        not."""
+        await self._require("task", "task_board", tenant, task_ids, self._models.tasks_among)
+
+    async def require_agents(self, tenant: str, agent_ids: Sequence[UUID]) -> None:
+        """All of them are agents of the tenant. Raises AggregateNotFound for the first that is
+        not."""
+        await self._require("agent", "agent_roster", tenant, agent_ids, self._models.agents_among)
+
     async def activity(
         self, tenant: str, *, before: int | None, limit: int, seen: Cursor | None
     ) -> Sequence[Activity]:
@@ -324,6 +344,20 @@ class Queries:
             if seen.position > head:
                 raise CursorAhead(seen, head)
         await self._wait_for(model, seen.position)
+
+    async def _require(
+        self, kind: str, model: str, tenant: str, ids: Sequence[UUID], among: _Among
+    ) -> None:
+        missing = ids
+
+        async def look() -> bool | None:
+            nonlocal missing
+            found = await among(tenant, missing)
+            missing = [one for one in missing if one not in found]
+            return None if missing else True
+
+        if ids and not await self._find(model, look):
+            raise AggregateNotFound(kind, missing[0])
 
     async def _find(
         self, model: str, look: Callable[[], Awaitable[FoundT | None]]

@@ -81,6 +81,11 @@ class Stream:
         return set(self._subscriptions).union(*(order.channels for order in self._wished))
 
     @property
+    def waiting(self) -> int:
+        """How many orders are not carried out yet."""
+        return len(self._wished)
+
+    @property
     def _wished(self) -> list[Order]:
         return [*self._orders, *([self._order] if self._order else [])]
 

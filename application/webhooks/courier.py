@@ -175,6 +175,10 @@ class Courier:
             settled=[position for position, letter in self._changes.items() if not letter],
         )
 
+    def failed(self, reason: str) -> None:
+        """It met a fault that is not the target's; its health tells so."""
+        self._health = self._health.failed(self._means.clock(), reason)
+
     def kept(self, ledger: Ledger) -> None:
         """What a ledger says is kept; what has changed since is not."""
         self._kept = (ledger.position, ledger.health)

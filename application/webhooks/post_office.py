@@ -1,8 +1,8 @@
 """The process that delivers: a courier for each webhook that is on. Only who leads runs it."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 import structlog
@@ -10,7 +10,7 @@ import structlog
 from application.watermarks import LOG
 from application.webhooks.courier import Courier, Halt, Means
 from application.webhooks.ports import DeliveryStore
-from application.webhooks.webhook import Webhook
+from application.webhooks.webhook import Ledger, Webhook
 from domain.errors import DatabaseUnavailable
 
 LOOK_SECONDS = 1.0
@@ -19,6 +19,9 @@ LOG_WAIT_SECONDS = 5.0
 AWAY_PAUSE_SECONDS = 0.2
 REST_SECONDS = 10.0
 """How long a courier rests that met a fault of ours."""
+NOT_UNDERSTOOD = Halt(
+    state="paused", failure="the service could not work with it, and its log tells why"
+)
 
 log = structlog.get_logger("webhooks")
 
@@ -26,7 +29,8 @@ log = structlog.get_logger("webhooks")
 class PostOffice:
     """Starts and stops couriers as people change webhooks, and keeps what the couriers did.
 
-    What was delivered since it was last kept is delivered again after a crash: at least once.
+    What was delivered since it was last kept is delivered again after a crash: at least once. A
+    webhook that cannot be read, or whose deliveries cannot be kept, is paused; the others go on.
     """
 
     def __init__(self, store: DeliveryStore, means: Means) -> None:
@@ -87,14 +91,36 @@ class PostOffice:
         leaving = dict(self._leaving)
         couriers = [courier for courier, _ in self._couriers.values()] + list(leaving.values())
         ledgers = [(one, ledger) for one in couriers if (ledger := one.ledger())]
-        if ledgers:
-            await self._store.keep([ledger for _, ledger in ledgers])
-        for courier, ledger in ledgers:
-            courier.kept(ledger)
+        try:
+            await self._keep_all(ledgers)
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # one of them, perhaps: which, tells itself
+            log.exception("ledgers_not_kept")
+            for kept in ledgers:
+                async with self._guarded(kept[0].webhook.webhook_id):
+                    await self._keep_all([kept])
         for webhook_id, courier in leaving.items():
             if courier.halted:
                 await self._halt(webhook_id, courier.halted)
             del self._leaving[webhook_id]
+
+    async def _keep_all(self, ledgers: Sequence[tuple[Courier, Ledger]]) -> None:
+        if ledgers:
+            await self._store.keep([ledger for _, ledger in ledgers])
+        for courier, ledger in ledgers:
+            courier.kept(ledger)
+
+    @asynccontextmanager
+    async def _guarded(self, webhook_id: UUID) -> AsyncIterator[None]:
+        """What is wrong with one webhook pauses that one. Raises DatabaseUnavailable."""
+        try:
+            yield
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # whatever stands in its row, the others are delivered
+            log.exception("webhook_failed", webhook_id=str(webhook_id))
+            await self._halt(webhook_id, NOT_UNDERSTOOD)
 
     async def _halt(self, webhook_id: UUID, halt: Halt) -> None:
         await self._store.halt(webhook_id, halt.state, halt.failure, self._means.clock())
@@ -105,10 +131,11 @@ class PostOffice:
         await self._dismiss(revisions)
         for webhook_id, revision in revisions.items():
             courier, _ = self._couriers.get(webhook_id, (None, None))
-            if courier is None and webhook_id not in self._leaving:
-                await self._start(webhook_id, tasks)
-            elif courier is not None and courier.webhook.revision != revision:
-                await self._renew(courier)
+            async with self._guarded(webhook_id):
+                if courier is None and webhook_id not in self._leaving:
+                    await self._start(webhook_id, tasks)
+                elif courier is not None and courier.webhook.revision != revision:
+                    await self._renew(courier)
 
     async def _dismiss(self, revisions: Mapping[UUID, int]) -> None:
         dismissed = [
@@ -150,6 +177,7 @@ class PostOffice:
             await courier.run()
         except Exception:
             log.exception("webhook_failed", webhook_id=str(webhook.webhook_id))
+            courier.failed("the service met a fault of its own, and tries again")
             await asyncio.sleep(REST_SECONDS)
         finally:
             del self._couriers[webhook.webhook_id]

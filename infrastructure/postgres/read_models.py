@@ -1,6 +1,8 @@
 """Answers to queries, from the read models and the log in PostgreSQL."""
 
+import asyncio
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -44,6 +46,8 @@ class PostgresReadModels:
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
         self._states: Gathering[UUID, TaskState] = Gathering(self._task_states)
+        self._task_tenants = self._tenants("task_tenants")
+        self._agent_tenants = self._tenants("agent_tenants")
 
     async def task(self, tenant: str, task_id: UUID) -> TaskCard | None:
         """By primary key. Raises DatabaseUnavailable."""
@@ -54,6 +58,10 @@ class PostgresReadModels:
         """By primary key, with all who ask at the same moment. Raises DatabaseUnavailable."""
         state = await self._states.find(task_id)
         return state if state is not None and state.tenant == tenant else None
+
+    async def tasks_among(self, tenant: str, task_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """By primary key, with all who ask at the same moment. Raises DatabaseUnavailable."""
+        return await _among(self._task_tenants, tenant, task_ids)
 
     async def tasks(
         self, tenant: str, wanted: TaskFilter, *, before: UUID | None, limit: int
@@ -81,6 +89,10 @@ class PostgresReadModels:
         """By primary key. Raises DatabaseUnavailable."""
         found = await self._agents(tenant, agent_id=agent_id, after=None, limit=1)
         return found[0] if found else None
+
+    async def agents_among(self, tenant: str, agent_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """By primary key, with all who ask at the same moment. Raises DatabaseUnavailable."""
+        return await _among(self._agent_tenants, tenant, agent_ids)
 
     async def agents(
         self, tenant: str, *, after: str | None, limit: int | None
@@ -205,6 +217,12 @@ class PostgresReadModels:
         rows = await self._ask(SQL["task_states"], (Column.of("uuid", task_ids),))
         return {row[0]: _task_state(*row) for row in rows}
 
+    def _tenants(self, statement: str) -> Gathering[UUID, str]:
+        async def ask(ids: Sequence[UUID]) -> dict[UUID, str]:
+            return dict(await self._ask(SQL[statement], (Column.of("uuid", ids),)))
+
+        return Gathering(ask)
+
     async def _ask(
         self, statement: Any, parameters: Any, *, prepare: bool | None = None
     ) -> list[TupleRow]:
@@ -214,6 +232,13 @@ class PostgresReadModels:
             return await cursor.fetchall() if cursor.description else []
 
         return await read_async(self._pool, ask)
+
+
+async def _among(
+    tenants: Gathering[UUID, str], tenant: str, ids: Sequence[UUID]
+) -> AbstractSet[UUID]:
+    found = await asyncio.gather(*(tenants.find(one) for one in ids))
+    return {one for one, owner in zip(ids, found, strict=True) if owner == tenant}
 
 
 @cache

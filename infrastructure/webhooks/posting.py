@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -24,6 +26,7 @@ from aiohttp import (
     ServerDisconnectedError,
     TCPConnector,
 )
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from application.webhooks.ports import PostAnswer, Unreachable
@@ -39,6 +42,8 @@ CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 15.0
 BODY_SECONDS = 1.0
 BODY_BYTES_MAX = 1024
+ANSWER_BYTES_MAX = 128 * 1024
+"""Of heads and body, before the connection is cut."""
 LINE_BYTES_MAX = 8 * 1024
 HEADERS_MAX = 64
 KEEP_ALIVE_SECONDS = 15.0
@@ -60,6 +65,29 @@ PLAIN_WORDS: tuple[tuple[type[Exception], str], ...] = (
     (OSError, "it closed the connection without an answer"),
 )
 """Why a post failed; the first that fits."""
+
+
+class BoundedAnswers(ResponseHandler):
+    """A connection that is cut when a target says more than anybody would read.
+
+    aiohttp skips interim answers (100 Continue) for as long as they come, and a target that sends
+    nothing else would keep this process busy.
+    """
+
+    _received = 0
+
+    def set_response_params(self, **parameters: Any) -> None:
+        """Another answer begins."""
+        self._received = 0
+        super().set_response_params(**parameters)
+
+    def data_received(self, data: bytes) -> None:
+        """Count, then read on."""
+        self._received += len(data)
+        if self._received > ANSWER_BYTES_MAX:
+            self.abort()
+        else:
+            super().data_received(data)
 
 
 class HttpPoster:
@@ -134,6 +162,9 @@ class HttpPoster:
             limit=0,  # whoever posts bounds how many there are
             keepalive_timeout=KEEP_ALIVE_SECONDS,
         )
+        # There is no other handle on it; a test would notice if it were gone.
+        factory: Any = partial(BoundedAnswers, loop=asyncio.get_running_loop())
+        connector._factory = factory
         self._session = ClientSession(
             connector=connector,
             cookie_jar=DummyCookieJar(),

@@ -144,7 +144,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_next_answer_to_what_is_read():
-            self.transport.write(_answer(status, code, detail))
+            self.transport.write(answer_to_no_request(status, code, detail))
         if self._answering():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -200,8 +200,8 @@ def fault_of(version: str, headers: list[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def _answer(status: int, code: str, detail: str) -> bytes:
-    """To what is no request of HTTP."""
+def answer_to_no_request(status: int, code: str, detail: str) -> bytes:
+    """A whole answer, as it goes over the wire, to what is no request of HTTP."""
     problem = {
         "type": f"/problems/{code}",
         "title": TITLES[status],

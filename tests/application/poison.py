@@ -16,3 +16,13 @@ def poison(database: Database, topic: str = "os:system", state: bytes = b"{}") -
         ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def mend(database: Database, position: int, state: bytes = b'{"labels": {}}') -> None:
+    """Give it a state that can be read, as only the owner can."""
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("ALTER TABLE musterroll.events DISABLE TRIGGER append_only")
+        owner.execute(
+            "UPDATE musterroll.events SET state = %s WHERE position = %s", (state, position)
+        )
+        owner.execute("ALTER TABLE musterroll.events ENABLE ALWAYS TRIGGER append_only")

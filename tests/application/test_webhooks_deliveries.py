@@ -7,7 +7,7 @@ receiver decides what becomes of each delivery.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from application.commands.tasks import CancelTask
 from application.cursor import Cursor
 from application.ids import uuid7
 from application.webhooks import courier as couriers
+from application.webhooks import post_office
 from application.webhooks.courier import Means, Slots
 from application.webhooks.patience import Patience
 from application.webhooks.post_office import PostOffice
@@ -505,6 +506,45 @@ def test_labels_are_those_that_the_task_had(play: Play) -> None:
 
         assert list(post.positions()) == [f"task/{blue}"]
         assert len(post.positions()[f"task/{blue}"]) == 2
+
+    play(story)
+
+
+class BrokenHistory(PostgresHistory):
+    """Cannot tell labels, until it is mended."""
+
+    broken = True
+
+    async def labels(self, of: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Any]:
+        if self.broken:
+            raise ValueError
+        return await super().labels(of)
+
+
+def test_a_fault_in_delivering_one_is_told_and_tried_again(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_office, "REST_SECONDS", 0.05)
+
+    async def story(post: Post) -> None:
+        history = BrokenHistory(post.stage.log._pool)
+        post.means = replace(post.means, history=history)
+        blue = await post.stage.submit(labels={"team": "blue"})
+        choosy = await post.allowed(labels={"team": "blue"})
+        other = await post.allowed()
+
+        async with post.open():
+            await post.until_stands(
+                choosy, lambda one: one.webhook.health.failing_since is not None
+            )
+            await post.until_done(other)
+            told = (await post.standing(choosy)).webhook
+            history.broken = False
+            await post.until_done(choosy)
+
+        assert told.state == "on"
+        assert told.health.failure == "the service met a fault of its own, and tries again"
+        assert post.positions() == {f"task/{blue}": [1, 1]}
 
     play(story)
 

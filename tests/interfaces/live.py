@@ -1,7 +1,9 @@
 """A subscriber over the WebSocket, for tests."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -11,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.interfaces.service import Service
+from tests.interfaces.service import PASSWORD, Service
 
 FRAME_SECONDS_MAX = 10
 PATH = "/ws/v1/events"
@@ -99,6 +101,36 @@ class Subscriber:
             self.until(lambda _: False)
         assert closed.value.rcvd is not None, "it was cut, not closed"
         return closed.value.rcvd.code
+
+
+@contextmanager
+def a_tenant(service: Service, admin: httpx.Client) -> Iterator[httpx.Client]:
+    """Somebody who may everything in a tenant of their own, where nothing has happened yet."""
+    name = uuid4().hex
+    user = {"username": name, "password": PASSWORD, "tenant": name, "scopes": ["admin"]}
+    admin.post("/v1/users", json=user).raise_for_status()
+    with service.client(name) as client:
+        yield client
+
+
+@contextmanager
+def busy(client: httpx.Client) -> Iterator[None]:
+    """Somebody submits tasks all the time."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with httpx.Client(base_url=client.base_url, headers=client.headers) as own:
+            while not stop.is_set():
+                tasks = [{"kind": "review"}] * 7
+                own.post("/v1/tasks/batch", json={"tasks": tasks}).raise_for_status()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()
 
 
 def submitted(client: httpx.Client, **task: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from interfaces.http.live import event_stream
 from tests.conftest import Database
-from tests.interfaces.live import Frame, cursors, submitted
+from tests.interfaces.live import Frame, a_tenant, busy, cursors, submitted
 from tests.interfaces.service import PASSWORD, Service
 
 Event = dict[str, str]
@@ -20,12 +20,8 @@ Event = dict[str, str]
 
 @pytest.fixture
 def tenant(shared_service: Service, shared_admin: httpx.Client) -> Iterator[httpx.Client]:
-    """Somebody who may everything in a tenant of their own, where nothing has happened yet."""
-    name = uuid4().hex
-    user = {"username": name, "password": PASSWORD, "tenant": name, "scopes": ["admin"]}
-    shared_admin.post("/v1/users", json=user).raise_for_status()
-    with shared_service.client(name) as client:
-        yield client
+    with a_tenant(shared_service, shared_admin) as tenant:
+        yield tenant
 
 
 @contextmanager
@@ -105,27 +101,14 @@ def test_types_and_labels_filter(tenant: httpx.Client) -> None:
 
 
 def test_nothing_is_missed_or_doubled_at_the_seam_while_others_write(
-    shared_service: Service, tenant: httpx.Client
+    tenant: httpx.Client,
 ) -> None:
-    stop = threading.Event()
-
-    def write() -> None:
-        with httpx.Client(base_url=shared_service.url, headers=tenant.headers) as client:
-            while not stop.is_set():
-                tasks = [{"kind": "review"}] * 7
-                client.post("/v1/tasks/batch", json={"tasks": tasks}).raise_for_status()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        found = []
+    found = []
+    with busy(tenant):
         for _ in range(5):
             with listening(tenant, "channels=tasks&after=start") as events:
                 some = [event for event in (next(events) for _ in range(200)) if "id" in event]
                 found.append([event["id"] for event in some if event["event"].startswith("task.")])
-    finally:
-        stop.set()
-        writer.join()
 
     log = cursors(log_of(tenant))
     for one in found:

@@ -10,27 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from application import duties
-from tests.application.poison import poison
+from tests.application.poison import mend, poison
 from tests.conftest import Database
 from tests.interfaces.live import Subscriber, submitted, token_of
 from tests.interfaces.service import Service
 
 SECONDS_MAX = 30
 BLUE = {"team": "blue"}
-
-
-def mend(database: Database, position: int) -> None:
-    with psycopg.connect(database.owner_url) as owner:
-        owner.execute("ALTER TABLE musterroll.events DISABLE TRIGGER append_only")
-        owner.execute(
-            "UPDATE musterroll.events SET state = %s WHERE position = %s",
-            (b'{"labels": {}}', position),
-        )
-        owner.execute("ALTER TABLE musterroll.events ENABLE ALWAYS TRIGGER append_only")
 
 
 def live_events(service: Service) -> dict[str, Any]:

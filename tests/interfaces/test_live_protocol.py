@@ -5,7 +5,6 @@ where they go by its `send`.
 """
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from uuid import uuid4
@@ -15,8 +14,17 @@ import pytest
 
 from interfaces.http.live.protocol import LiveProtocol
 from tests.conftest import fresh_database
-from tests.interfaces.live import FRAME_SECONDS_MAX, Frame, Subscriber, cursors, submitted, token_of
-from tests.interfaces.service import PASSWORD, Service
+from tests.interfaces.live import (
+    FRAME_SECONDS_MAX,
+    Frame,
+    Subscriber,
+    a_tenant,
+    busy,
+    cursors,
+    submitted,
+    token_of,
+)
+from tests.interfaces.service import Service
 
 
 @pytest.fixture(scope="module", params=[LiveProtocol, "websockets-sansio"], ids=["wire", "send"])
@@ -43,12 +51,8 @@ def subscriber(service: Service, admin: httpx.Client) -> Iterator[Subscriber]:
 
 @pytest.fixture
 def tenant(service: Service, admin: httpx.Client) -> Iterator[httpx.Client]:
-    """Somebody who may everything in a tenant of their own, where nothing has happened yet."""
-    name = uuid4().hex
-    user = {"username": name, "password": PASSWORD, "tenant": name, "scopes": ["admin"]}
-    admin.post("/v1/users", json=user).raise_for_status()
-    with service.client(name) as client:
-        yield client
+    with a_tenant(service, admin) as tenant:
+        yield tenant
 
 
 @pytest.fixture
@@ -128,26 +132,13 @@ def test_without_a_place_only_what_happens_from_now_on_comes(
 def test_nothing_is_missed_or_doubled_at_the_seam_while_others_write(
     service: Service, tenant: httpx.Client
 ) -> None:
-    stop = threading.Event()
-
-    def write() -> None:
-        with httpx.Client(base_url=service.url, headers=tenant.headers) as client:
-            while not stop.is_set():
-                tasks = [{"kind": "review"}] * 7
-                client.post("/v1/tasks/batch", json={"tasks": tasks}).raise_for_status()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        got: list[list[str]] = []
+    got: list[list[str]] = []
+    with busy(tenant):
         for _ in range(10):
             with Subscriber(service, token_of(tenant)) as one:
                 frames = one.subscribe("tasks", after="start")
                 frames += [one.next() for _ in range(100)]
                 got.append([frame["event"]["id"] for frame in frames if frame["type"] == "event"])
-    finally:
-        stop.set()
-        writer.join()
 
     log = cursors(of_log(tenant))
     for found in got:

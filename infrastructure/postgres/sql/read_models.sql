@@ -8,6 +8,14 @@ SELECT task_id, tenant, requires, version, position, status, attempt, failures, 
        error_code, error_message, agent_id
 FROM task_board WHERE task_id = ANY (%s)
 
+-- name: task_tenants
+-- By primary key, for all who ask at the same moment.
+SELECT task_id, tenant FROM task_board WHERE task_id = ANY (%s)
+
+-- name: agent_tenants
+-- The same of agents.
+SELECT agent_id, tenant FROM agent_roster WHERE agent_id = ANY (%s)
+
 -- name: tasks
 -- Keyset pages by (tenant, status, task_id), or by primary key where no status is asked for; by the index on labels
 -- where these are few. Planned for each call, since what is not asked for has to drop out.

@@ -34,6 +34,7 @@ MESSAGES_A_SECOND_MAX = 100
 PING_SECONDS, PONG_SECONDS_MAX = 25.0, 10.0
 AUTH_SECONDS_MAX = 10.0
 WRONG_TOKENS_MAX = 3
+WAITING_MAX = 16
 
 CODES: tuple[tuple[type[ControlPlaneError], str], ...] = (
     (Unauthenticated, "unauthorized"),
@@ -165,6 +166,8 @@ class Conversation:
     async def _subscribe(self, message: Subscribe) -> None:
         stream, principal = self._present_stream(), self._principal
         assert principal is not None, "who has a stream is known"
+        if stream.waiting >= WAITING_MAX:
+            raise TooMuch(f"At most {WAITING_MAX} subscriptions may wait for their history.")
         gate = self._process.gate
         subscriptions = await gate.subscriptions(
             principal, message.channels, types=message.types, labels=message.labels

@@ -171,8 +171,10 @@ class SendingSink:
             if self._ending is not None and not self._stopped:
                 self._stopped = True
                 await self._end(self._ending)
-        except OSError:
-            self._room.set()  # Nobody is left to read; whoever receives hears of it.
+        except (OSError, RuntimeError):
+            # Nobody is left to read; uvloop calls a closed socket a programmer's error. Whoever
+            # receives hears of it.
+            self._room.set()
         finally:
             if self._sending is asyncio.current_task():
                 self._sending = None

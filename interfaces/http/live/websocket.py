@@ -36,7 +36,7 @@ SUBPROTOCOL = "musterroll.v1"
 CONNECTIONS_MAX = 10_000
 STRANGERS_MAX = 1_000
 """How many of them may not have said yet who they are."""
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
 
 log = structlog.get_logger("live")
 

@@ -1,0 +1,73 @@
+"""Live events: who follows the log for all who watch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from application.duties import Duty
+from application.follower import SHOWN, LogFollower, Unjudged
+from application.live.figures import TenantFigures
+from application.live.gate import Gate
+from application.live.hub import Hub
+from application.watermarks import LOG
+from infrastructure.postgres.announcer import PostgresAnnouncer
+from infrastructure.postgres.history import PostgresHistory
+from interfaces.bootstrap.ground import Ground
+from interfaces.bootstrap.views import Views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """The hub and what brings it news. `showing` are those of the duties without which those who
+    watch see nothing."""
+
+    announcer: PostgresAnnouncer
+    history: PostgresHistory
+    hub: Hub
+    gate: Gate
+    showing: Sequence[Duty]
+    duties: Sequence[Duty]
+
+
+def wire_live(ground: Ground, views: Views, *, leading: Callable[[], bool]) -> Live:
+    """Begins where the log ends, as the watermarks know it. Does no I/O."""
+    watermarks, epoch = views.watermarks, ground.store.epoch
+    announcer = PostgresAnnouncer(
+        ground.url, known=lambda: watermarks.position(LOG), heard=views.advanced
+    )
+    head = watermarks.position(LOG)
+    history = PostgresHistory(ground.pool)
+    hub = Hub(history, ground.cloud_events, position=head)
+    watermarks.advance(SHOWN, head)
+    figures = TenantFigures(
+        ground.models,
+        watermarks,
+        ground.clock,
+        epoch=epoch,
+        read_models=views.upkeep.names,
+        leading=leading,
+    )
+    showing = [
+        Duty("live_events", partial(_show, ground, views, hub)),
+        Duty("live_positions", hub.tell_positions),
+    ]
+    return Live(
+        announcer=announcer,
+        history=history,
+        hub=hub,
+        gate=Gate(views.queries, watermarks, epoch=epoch),
+        showing=showing,
+        duties=[
+            Duty("announcements", announcer.run),
+            *showing,
+            Duty("figures", partial(figures.publish, hub.listeners)),
+        ],
+    )
+
+
+async def _show(ground: Ground, views: Views, hub: Hub) -> None:
+    # From where the hub stands: what it took in before it failed is not taken in twice.
+    views.watermarks.advance(SHOWN, hub.position)
+    pages = Unjudged(ground.feed, ground.log)
+    follower = LogFollower(pages, views.watermarks, hub.show, name=SHOWN, after=hub.position)
+    await follower.follow()

@@ -1,0 +1,160 @@
+"""A service process: its parts in the order in which they stand on one another."""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from application.control_plane import ControlPlane
+from application.duties import Duty
+from application.handlers import all_handlers
+from application.health import Health
+from application.live.output import OutputRelay
+from application.ports import Page, Written
+from application.processes.leader import Leader
+from application.webhooks.patience import Patience
+from application.writer import Commands, Writer
+from domain.errors import DatabaseUnavailable
+from infrastructure.postgres.database import database_of
+from infrastructure.postgres.leader_lock import PostgresLeaderLock
+from infrastructure.settings import Settings
+from infrastructure.telemetry.figures import FiguresCollector
+from infrastructure.telemetry.logs import configure_logging
+from interfaces.bootstrap.accounts import People, open_accounts
+from interfaces.bootstrap.ground import Ground, open_ground
+from interfaces.bootstrap.live import Live, wire_live
+from interfaces.bootstrap.rules import rules_of
+from interfaces.bootstrap.views import Views, wire_views
+from interfaces.bootstrap.webhooks import Post, wire_webhooks
+
+__all__ = ["ControlPlaneProcess", "Settings", "build"]
+
+CLOCK_SECONDS = 60.0
+
+
+def build(settings: Settings) -> "ControlPlaneProcess":
+    """A process that is wired when it starts. Does no I/O."""
+    return ControlPlaneProcess(settings)
+
+
+class ControlPlaneProcess:
+    """One service process. Everything but the settings is there once `start` has returned."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = CollectorRegistry()
+        self.patience = Patience()
+        url, owner = settings.database_url, settings.database_owner_url
+        self._database = database_of(
+            settings.data_dir,
+            url.get_secret_value() if url else None,
+            owner.get_secret_value() if owner else None,
+        )
+        self._opened = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Open the log, views, live events, accounts and webhooks, then begin to work.
+
+        Raises EmbeddedPostgresFailed, MigrationFailed, DatabaseUnavailable, UnsafeKey, Invalid (the
+        first password), OSError; what was opened is closed again then.
+        """
+        configure_logging(self.settings.log_level)
+        try:
+            ground = await open_ground(self.settings, self._database, self._opened)
+            views = await wire_views(ground)
+            live = wire_live(ground, views, leading=lambda: self.workforce.leading)
+            people = await open_accounts(ground, self.settings)
+            post = wire_webhooks(
+                ground,
+                views,
+                live,
+                people.box,
+                private=self.settings.webhook_private_targets,
+                patience=self.patience,
+                opened=self._opened,
+            )
+            self._wire(ground, views, live, people, post)
+            await self._begin()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop leading, decide what waits, close everything."""
+        await self._opened.aclose()
+
+    async def readiness(self) -> dict[str, Any]:
+        """See Health."""
+        return await self._health.readiness()
+
+    def _wire(self, ground: Ground, views: Views, live: Live, people: People, post: Post) -> None:
+        self.store_id, self.epoch = ground.store.store_id, ground.store.epoch
+        self.cloud_events = ground.cloud_events
+        self.watermarks, self.queries, self.upkeep = views.watermarks, views.queries, views.upkeep
+        self.hub, self.gate = live.hub, live.gate
+        self.accounts, self.tokens, self.tickets = people.accounts, people.tokens, people.tickets
+        self.webhooks = post.webhooks
+        self._announcer = live.announcer
+        self._wire_work(ground, views, live, post)
+
+    def _wire_work(self, ground: Ground, views: Views, live: Live, post: Post) -> None:
+        control_plane = ControlPlane(ground.log, ground.clock, all_handlers())
+        committed = partial(_committed, ground, views, live)
+        self._writer = Writer(control_plane, on_commit=committed)
+        self.commands = Commands(self._writer)
+        self.workforce = Leader(
+            lock=PostgresLeaderLock(ground.url),
+            event_log=ground.log,
+            feed=ground.feed,
+            source=ground.models,
+            upkeep=views.upkeep,
+            commands=self.commands,
+            clock=ground.clock,
+            watermarks=views.watermarks,
+            rules=rules_of(self.settings),
+            relay=OutputRelay(live.hub.listeners, ground.log),
+            also=[post.duty.run],
+        )
+        self._duties = [
+            *live.duties,
+            Duty("leading", self.workforce.run),
+            Duty("clock", partial(_keep_time, ground)),
+        ]
+        self._health = Health(
+            ground.log,
+            self._writer,
+            self.workforce,
+            views.watermarks,
+            live=live.showing,
+            duties=[*self._duties, post.duty],
+        )
+
+    async def _begin(self) -> None:
+        await self._writer.start()
+        self._opened.push_async_callback(self._writer.stop)
+        self.metrics.register(FiguresCollector(self._health.figures))
+        for duty in self._duties:
+            self._opened.push_async_callback(_end, asyncio.create_task(duty.run()))
+
+
+def _committed(ground: Ground, views: Views, live: Live, written: Written, page: Page) -> None:
+    if page:
+        ground.feed.publish(written, page)
+        head = page[-1][0].position
+        views.advanced(head)
+        live.announcer.announce(head)
+
+
+async def _keep_time(ground: Ground) -> None:
+    while True:
+        await asyncio.sleep(CLOCK_SECONDS)
+        with suppress(DatabaseUnavailable):
+            await asyncio.to_thread(ground.clock.set)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
