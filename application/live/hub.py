@@ -5,8 +5,10 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
+
+import structlog
 
 from application.cloud_events import CloudEvents
 from application.cursor import Cursor
@@ -31,6 +33,8 @@ RECENT_MAX = 5_000
 RECENT_BYTES_MAX = 16 * 2**20
 LABELS_MAX = 50_000
 
+log = structlog.get_logger("hub")
+
 Write = Callable[[bytes], None]
 Labelled = dict[UUID, dict[str, str] | None]
 
@@ -43,6 +47,16 @@ class Chunk:
     position: int
 
 
+class Member(Protocol):
+    """A stream that is live."""
+
+    def congested(self) -> None:
+        """Leave, and go on alone."""
+
+    def fail(self) -> None:
+        """Leave, and end: it is not known what was sent."""
+
+
 class Cohort:
     """Live streams with one format, interest and position. What one is written, all are."""
 
@@ -52,15 +66,19 @@ class Cohort:
         self.position = position
         self.written_at = now
         self.told = position
-        self.writes: dict[object, Write] = {}
+        self.writes: dict[Member, Write] = {}
 
     def give(self, chunk: Chunk, now: float) -> None:
         """One write for each. Whoever cannot take it leaves meanwhile, at the chunk's end."""
         self.position = chunk.position
         if chunk.frames:
             self.told, self.written_at = chunk.position, now
-            for write in list(self.writes.values()):
-                write(chunk.frames)
+            for member, write in list(self.writes.items()):
+                try:
+                    write(chunk.frames)
+                except Exception:  # the runner: one that is broken must not cost the others theirs
+                    log.exception("write_failed")
+                    member.fail()
 
 
 class Hub:
@@ -102,7 +120,7 @@ class Hub:
             if cohort.position == former and not cohort.interest.may_want(aggregate_ids):
                 cohort.position = self.position
             elif cohort.position < self.position:
-                await self._bring_up(cohort)
+                await self._bring_up_or_dissolve(cohort)
 
     async def tell_positions(self) -> None:
         """For ever: move the cursors of those who saw nothing of what happened."""
@@ -178,7 +196,7 @@ class Hub:
             await self._look_up_labels(page)
         return page, looked_up_to
 
-    def join(self, stream: object, sink: Sink, interest: Interest) -> Cohort:
+    def join(self, stream: Member, sink: Sink, interest: Interest) -> Cohort:
         """Make a stream live that was given everything up to the hub's position."""
         cohorts = self._cohorts[sink.format, interest]
         for cohort in cohorts:
@@ -190,7 +208,7 @@ class Hub:
         cohort.writes[stream] = sink.write
         return cohort
 
-    def leave(self, stream: object, cohort: Cohort) -> int:
+    def leave(self, stream: Member, cohort: Cohort) -> int:
         """Take a stream out of the live ones; the position up to which it was given everything."""
         del cohort.writes[stream]
         if not cohort.writes:
@@ -205,6 +223,14 @@ class Hub:
         self._labels_wanted[tenant] += count
         if not self._labels_wanted[tenant]:
             del self._labels_wanted[tenant]
+
+    async def _bring_up_or_dissolve(self, cohort: Cohort) -> None:
+        try:
+            await self._bring_up(cohort)
+        except Exception:  # the runner: what cannot be encoded for some is no matter of the others
+            log.exception("cohort_failed")
+            for member in list(cohort.writes):
+                member.congested()
 
     async def _bring_up(self, cohort: Cohort) -> None:
         while cohort.position < self.position and cohort.writes:

@@ -108,6 +108,11 @@ class Stream:
         self._leave()
         self._go_on()
 
+    def fail(self) -> None:
+        """End, since it is not known any more what was sent."""
+        self.close()
+        self._sink.close(Ending.FAILED)
+
     def close(self) -> None:
         """Stop for good."""
         self._closed = True

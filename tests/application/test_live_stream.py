@@ -14,6 +14,7 @@ from application.live import hub as hubs
 from application.live.channel import Channel
 from application.live.hub import Hub
 from application.live.interest import Subscription
+from application.live.ports import Ending
 from application.ports import Json, Page
 from domain.errors import DatabaseUnavailable
 from infrastructure.postgres.history import PostgresHistory
@@ -189,6 +190,47 @@ def test_who_is_behind_and_asks_for_more_from_now_on_is_not_given_all_at_once(
 
     # One chunk is written whole; with everything at once it would be all of them.
     assert given < 200
+
+
+class Broken(Reader):
+    """Whatever is written to it fails, once it is live."""
+
+    broken = False
+
+    def write(self, frames: bytes) -> None:
+        if self.broken:
+            raise ValueError("It is broken.")
+        super().write(frames)
+
+    def close(self, ending: Ending) -> None:
+        self.heard.append(("closed", ending))
+
+
+def test_what_fails_for_one_keeps_nothing_from_the_others(
+    database: Database, rng: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "suddenly", 0.0)
+
+    async def story() -> tuple[list[Mark], list[Mark]]:
+        hub = await a_hub(desk)
+        broken, sound = Broken(hub, rng), Reader(hub, rng)
+        broken.subscribe(TASKS, 0)
+        await settled(hub, [broken], 0)
+        sound.subscribe([*TASKS, Subscription(Channel("agents"))], 0)
+        await settled(hub, [sound], 0)
+        broken.broken = True
+        await hub.show(await written(desk, 3))
+        await settled(hub, [sound], 3)
+        await asyncio.sleep(0.01)
+        for reader in (broken, sound):
+            reader.stream.close()
+        return broken.heard, sound.heard
+
+    with opened(database.url) as desk:
+        broken, sound = desk.loop.run(story())
+
+    assert positions(sound) == [1, 2, 3]
+    assert broken[-1] == ("closed", Ending.FAILED)
 
 
 class OnceAway(PostgresHistory):
