@@ -16,6 +16,11 @@ SLOW = (
     "tests/faults",
     "tests/infrastructure/test_migrations.py",
     "tests/interfaces/test_http_schemathesis.py",
+    "tests/interfaces/test_cli_live.py",
+    "tests/interfaces/test_cli_up.py",
+    "tests/interfaces/test_live_attacks.py",
+    "tests/interfaces/test_live_sessions.py",
+    "tests/application/test_webhooks_deliveries.py",
 )
 
 if __name__ == "__main__":
