@@ -4,7 +4,9 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -89,20 +91,21 @@ def tail(
 ) -> None:
     """Print the latest events, in the order of the log; with --json as CloudEvents, one a line."""
     labels = parse_pairs(label or [], option="--label")
-    with session_of(context).connect() as client, telling_outages():
+    with session_of(context).connect() as client, telling_outages(), ExitStack() as streams:
         with working("Reading the log"):
             channels = _channels_of(client, aggregate, channel or CHANNELS)
             filters = Filters(channels, kind or (), labels)
             found: Iterable[Event] = ()
+            following: Iterable[Event] = ()
             if after is None:
                 found, after = _latest(client, filters, last)
             elif not follow:
                 found = filters.read(client, after)
-        for event in found:
+            if follow:
+                # Before anything is printed: an outage is waited out once the stream has begun.
+                following = streams.enter_context(filters.read(client, after, follow=True))
+        for event in chain(found, following):
             _print(event, as_json=as_json)
-        if follow:
-            for event in filters.read(client, after, follow=True):
-                _print(event, as_json=as_json)
 
 
 def _channels_of(client: "Client", aggregate: str | None, channels: Sequence[str]) -> Sequence[str]:
