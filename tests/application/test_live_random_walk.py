@@ -65,11 +65,13 @@ class Reader:
         self.congested = False
         self.heard: list[Mark] = []
         self.wishes = 0
+        self.pressed = 0
         self.stream = Stream(hub, self, "default")
         self._rng = rng
         self._room = asyncio.Event()
 
     def write(self, frames: bytes) -> None:
+        self.pressed += self.congested and b"tasks" in frames
         for line in frames.decode().split(";")[:-1]:
             position, _, channel = line.partition(" ")
             self.heard.append(("event", (int(position), channel)))
@@ -118,10 +120,9 @@ class Reader:
                 self.resume()
 
     def settled(self, head: int) -> bool:
-        begun = sum(word == "begin" for word, _ in self.heard)
-        return self.stream.position == head and begun == sum(
-            w == "caught_up" for w, _ in self.heard
-        )
+        words = [word for word, _ in self.heard]
+        all_begun = words.count("begin") == words.count("caught_up") == self.wishes
+        return self.stream.position == head and all_begun
 
 
 def test_a_stream_is_given_what_the_log_says_that_it_should_be(
@@ -138,6 +139,7 @@ def test_a_stream_is_given_what_the_log_says_that_it_should_be(
     assert readers
     for reader in readers:
         require_right(reader.heard, shown)
+        assert not reader.pressed, "something was written to one that takes no more"
 
 
 async def walk(here: Desk, there: Desk, rng: random.Random) -> tuple[int, list[Reader]]:
