@@ -6,9 +6,7 @@ killed.
 """
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,17 +23,6 @@ from tests.interfaces.service import Service
 
 BACK_SECONDS_MAX = 5.0
 KILLS = 5
-MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-
-
-@pytest.fixture
-def postgres() -> Iterator[EmbeddedPostgres]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
-    postgres = EmbeddedPostgres(folder / "postgres")
-    postgres.start()
-    yield postgres
-    postgres.stop()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

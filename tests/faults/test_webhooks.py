@@ -5,19 +5,15 @@ Method: a service posts to a receiver of the test's own, which fails now and the
 killed under load, or its database is stopped. In the end the receiver must have what the log has.
 """
 
-import os
 import random
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import pytest
 
 from application.webhooks.patience import Patience
 from infrastructure.postgres.embedded import EmbeddedPostgres
@@ -29,17 +25,6 @@ from tests.system.service import ServiceProcess
 KILLS = 6
 TASKS_A_ROUND = 40
 SECONDS_MAX = 60
-MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-
-
-@pytest.fixture
-def postgres() -> Iterator[EmbeddedPostgres]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
-    postgres = EmbeddedPostgres(folder / "postgres")
-    postgres.start()
-    yield postgres
-    postgres.stop()
-    shutil.rmtree(folder)
 
 
 def allowed_webhook(client: httpx.Client, url: str) -> str:
