@@ -14,9 +14,8 @@ from application.ports import Record
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
+from application.waiting import waiting_reason
 from application.watermarks import EVENTUALLY_SECONDS, LOG, SOON_SECONDS, Watermarks
-from domain.agent import Standing
-from domain.capability import can_do
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
 from domain.task_shape import FINAL, TaskStatus
 
@@ -110,21 +109,10 @@ CardT = TypeVar("CardT", TaskCard, TaskState)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStanding(Generic[CardT]):
-    """A card and the reason why the task does not run, when it does not (see WAITING_REASONS)."""
+    """A card and why the task does not run, when it does not: see `waiting.WAITING_REASONS`."""
 
     card: CardT
     waiting_reason: str | None
-
-
-WAITING_REASONS = (
-    "no_capable_agent",
-    "agents_offline",
-    "agents_draining",
-    "agents_busy",
-    "not_before",
-    "backing_off",
-    "approval",
-)
 
 
 class ReadModels(Protocol):
@@ -415,32 +403,3 @@ class _Roster:
     lines: Sequence[RosterLine]
     position: int
     stale_at: float
-
-
-def waiting_reason(card: TaskCard | TaskState, agents: Sequence[RosterLine]) -> str | None:
-    """Why a task does not run, in a word; None when it does, or has ended."""
-    match card.status:
-        case TaskStatus.AWAITING_APPROVAL:
-            return "approval"
-        case TaskStatus.SCHEDULED:
-            return "backing_off" if card.failures else "not_before"
-        case TaskStatus.QUEUED:
-            return _why_queued(card, agents)
-        case _:
-            return None
-
-
-def _why_queued(card: TaskCard | TaskState, agents: Sequence[RosterLine]) -> str:
-    capable = [
-        agent
-        for agent in agents
-        if agent.standing != Standing.RETIRED and can_do(agent.capabilities, card.requires)
-    ]
-    if not capable:
-        return "no_capable_agent"
-    active = [agent for agent in capable if agent.standing == Standing.ACTIVE]
-    if not active:
-        return "agents_draining"
-    if not any(agent.online for agent in active):
-        return "agents_offline"
-    return "agents_busy"

@@ -253,9 +253,7 @@ class Hub:
             frame = shown.frames[form, channel] = form.event(shown, channel)
         return frame
 
-    def _labels_along(
-        self, shown: Sequence[Shown], page: Page
-    ) -> dict[UUID, dict[str, str] | None]:
+    def _labels_along(self, shown: Sequence[Shown], page: Page) -> Labelled:
         """Tell each event the labels that its aggregate has by then, where that is known; returns
         those that the page itself changes, None for those that it makes unknown."""
         changed: Labelled = {}

@@ -12,7 +12,8 @@ from application import queries as queries_module
 from application.commands.agents import DrainAgent, RetireAgent
 from application.commands.tasks import CancelTask, ReportFailed
 from application.cursor import Cursor, CursorAhead
-from application.queries import WAITING_REASONS, EventFilter, Queries, TaskFilter
+from application.queries import EventFilter, Queries, TaskFilter
+from application.waiting import WAITING_REASONS
 from application.watermarks import LOG, Watermarks
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
 from domain.task_shape import TaskStatus

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -96,6 +97,18 @@ def test_a_ticket_is_good_once(service: Service, admin: httpx.Client) -> None:
         pass
 
     assert refused(service, query=f"?ticket={ticket}").json()["code"] == "invalid_token"
+
+
+def test_what_fails_at_a_handshake_is_told_as_a_problem(tmp_path: Path) -> None:
+    with fresh_database() as database, Service(database, tmp_path) as service:
+        with service.client() as admin, psycopg.connect(database.owner_url) as owner:
+            ticket = admin.post("/v1/ws-tickets").json()["ticket"]
+            owner.execute("ALTER TABLE musterroll.spent_tickets RENAME TO gone")
+            owner.commit()
+
+        answer = refused(service, query=f"?ticket={ticket}")
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
 
 
 def test_pages_of_its_own_origin_and_of_those_allowed_may_connect(

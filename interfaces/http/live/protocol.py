@@ -148,7 +148,7 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def _read_on(self) -> None:
-        if self.read_paused and not self._held and self.queue.empty():
+        if self.read_paused and not (self._held or self.disconnected) and self.queue.empty():
             self.read_paused = False
             self.transport.resume_reading()
 

@@ -10,8 +10,8 @@ from interfaces.http.live.close_codes import CLOSE_CODES
 
 UNSENT_BYTES_MAX = 256 * 1024
 UNSENT_BYTES_FEW = 64 * 1024
-END_SECONDS_MAX = 5.0
 """Once it had too much unsent, a reader gets more when only so much is left."""
+END_SECONDS_MAX = 5.0
 
 Send = Callable[[bytes], Awaitable[None]]
 End = Callable[[Ending], Awaitable[None]]

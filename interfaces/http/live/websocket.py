@@ -18,6 +18,7 @@ from interfaces.http.envelope import LOG_GONE
 from interfaces.http.errors import (
     BadCredentials,
     BadRequest,
+    InternalError,
     NoSuchPath,
     Overloaded,
     UpgradeRequired,
@@ -74,11 +75,13 @@ class LiveEvents:
         status = 101
         self._open += 1
         try:
-            await self._serve(await self._admit(scope), scope, receive, send)
+            signed_in = await self._admitted(scope, request_id)
         except ControlPlaneError as error:
             refusal = Problem(error, instance=PATH, request_id=request_id)
             status = refusal.status_code
             await refusal(scope, receive, send)
+        else:
+            await self._serve(signed_in, scope, receive, send)
         finally:
             self._open -= 1
         with suppress(*LOG_GONE):
@@ -124,6 +127,16 @@ class LiveEvents:
             if message["type"] == "websocket.disconnect":
                 return
             await conversation.hear(message.get("text"))
+
+    async def _admitted(self, scope: Scope, request_id: str) -> tuple[Principal, Claims] | None:
+        try:
+            return await self._admit(scope)
+        except ControlPlaneError:
+            raise
+        except Exception as error:  # the runner: the server's own log would not tell of it
+            with suppress(*LOG_GONE):
+                log.exception("admission_failed", request_id=request_id)
+            raise InternalError from error
 
     async def _admit(self, scope: Scope) -> tuple[Principal, Claims] | None:
         """Who asks, where the handshake tells. Raises what keeps them out."""

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 
 from application.cursor import Cursor
 from application.projections.task_board import TaskCard
-from application.queries import WAITING_REASONS, TaskFilter, TaskStanding, TaskState
+from application.queries import TaskFilter, TaskStanding, TaskState
+from application.waiting import WAITING_REASONS
 from domain.task_shape import TaskSpecification, TaskStatus
 from interfaces.http.fields import (
     WHOLE,
