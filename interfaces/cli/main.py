@@ -6,7 +6,18 @@ from collections.abc import Sequence
 import typer
 from typer.core import TyperGroup
 
-from interfaces.cli import access_token, activity, agent, client, doctor, events, task, up, user
+from interfaces.cli import (
+    access_token,
+    activity,
+    agent,
+    client,
+    doctor,
+    events,
+    task,
+    up,
+    user,
+    webhook,
+)
 from interfaces.cli.demo import command as demo
 from interfaces.cli.failures import debugging, exit_code_of, reason_of
 from interfaces.cli.session import global_options_first, open_session
@@ -37,7 +48,7 @@ class _InOrder(TyperGroup):
 
 _ORDER = (
     *("demo", "up", "task", "agent", "events", "activity"),
-    *("user", "client", "token", "doctor"),
+    *("user", "client", "webhook", "token", "doctor"),
 )
 
 app = typer.Typer(
@@ -59,6 +70,7 @@ app.add_typer(events.app, name="events")
 app.command("activity")(activity.activity)
 app.add_typer(user.app, name="user")
 app.add_typer(client.app, name="client")
+app.add_typer(webhook.app, name="webhook")
 app.command("token")(access_token.token)
 app.command("doctor")(doctor.doctor)
 
