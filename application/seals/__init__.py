@@ -1,0 +1,1 @@
+"""Seals: the log as a Merkle tree whose heads are signed, so that no change of it stays unseen."""
