@@ -1,0 +1,1 @@
+"""The graph of causes and effects, across tasks and agents."""

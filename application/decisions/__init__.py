@@ -1,0 +1,1 @@
+"""Decisions explained from the log alone, and made again under another policy."""
