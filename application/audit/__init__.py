@@ -1,0 +1,1 @@
+"""The audit trail: who commanded, read and was refused what, written into the log."""

@@ -1,0 +1,1 @@
+"""Incident replay: recorded events again, with their timing, for whoever asked."""
