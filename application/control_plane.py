@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,9 +11,11 @@ from uuid import UUID
 from eventsourcing.domain import AggregateEvent
 
 from application.commands import Command, Origin
+from application.erasure.keyring import Keyring, SubjectKey
 from application.ports import Entry, EventLog, Record, UnreadableEvent
 from domain.aggregate import Aggregate, topic_of
 from domain.errors import AggregateNotFound, ConcurrentChange, ControlPlaneError, VersionMismatch
+from domain.task import Task
 
 CACHED_AGGREGATES_MAX = 10_000
 """Each some kilobytes at most: labels and requirements are bounded, inputs are not remembered."""
@@ -57,6 +59,15 @@ class AggregateCache:
         """The version of one that was loaded, None when there is none."""
         aggregate = self._aggregates.get(aggregate_id)
         return aggregate.version if aggregate else None
+
+    def subjects(self, aggregate_ids: Iterable[UUID]) -> set[UUID]:
+        """Whom those that were loaded are about."""
+        found = set()
+        for aggregate_id in aggregate_ids:
+            aggregate = self._aggregates.get(aggregate_id)
+            if type(aggregate) is Task and aggregate.subject_id:
+                found.add(aggregate.subject_id)
+        return found
 
     def put(self, aggregate: Aggregate) -> None:
         """Keep it as the most recently used."""
@@ -146,12 +157,30 @@ class ControlPlane:
     """Knows the handler of every command, and the aggregates that they decide upon."""
 
     def __init__(
-        self, log: EventLog, clock: Callable[[], datetime], handlers: dict[type[Command], Handler]
+        self,
+        log: EventLog,
+        clock: Callable[[], datetime],
+        handlers: dict[type[Command], Handler],
+        keyring: Keyring | None = None,
     ) -> None:
         self.log = log
         self.cache = AggregateCache(log)
+        self._keyring = keyring
+        self._held: dict[UUID, SubjectKey] = {}
         self._clock = clock
         self._handlers = handlers
+
+    async def load(self, commands: Iterable[Command], aggregate_ids: Collection[UUID]) -> None:
+        """See to it that all is there that these commands need: the aggregates, and the keys of
+        those subjects that they or their aggregates are about. The keys stay until the next call,
+        however many others are used meanwhile. Raises DatabaseUnavailable."""
+        self._held = {}
+        await self.cache.load(aggregate_ids)
+        if self._keyring is not None:
+            subjects = self.cache.subjects(aggregate_ids)
+            subjects.update(command.about for command in commands if command.about)
+            if subjects:
+                self._held = await self._keyring.load(subjects)
 
     def decide(self, command: Command) -> Decided:
         """Decide upon what was loaded, and record in memory. A command that is refused leaves

@@ -16,13 +16,14 @@ class BadCursor(Invalid):
 
 
 class CursorAhead(Invalid):
-    """Nothing was ever committed there."""
+    """Nothing was ever committed there. `nearest` is the last cursor."""
 
     code = "cursor_ahead"
 
     def __init__(self, cursor: "Cursor", head: int) -> None:
         message = f"{cursor} is beyond the end of the log, which stands at {head}."
-        super().__init__(message, cursor=str(Cursor(cursor.epoch, head)))
+        last = str(Cursor(cursor.epoch, head))
+        super().__init__(message, cursor=last, nearest=last)
 
 
 POSITION_MAX = 2**63 - 1

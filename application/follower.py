@@ -105,7 +105,8 @@ class LogFollower:
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
     async def _gather(self) -> None:
-        while (seconds := self._pauses_until - time.monotonic()) > 0:
+        seconds = self._pauses_until - time.monotonic()
+        if seconds > 0:
             await asyncio.sleep(seconds)
 
     async def _hand_over(self, page: Page) -> None:

@@ -1,14 +1,17 @@
 """Which handler decides which command: the one list."""
 
-from application.commands import Command
+from application.commands import Command, audit
 from application.commands import agents as agent
+from application.commands import subjects as subject
 from application.commands import tasks as task
 from application.control_plane import Handler
+from application.erasure.sealing import NO_SUBJECTS, Sealing
 
 
-def all_handlers() -> dict[type[Command], Handler]:
+def all_handlers(sealing: Sealing = NO_SUBJECTS) -> dict[type[Command], Handler]:
     """A handler for every command there is."""
-    tasks, agents = task.TaskCommands(), agent.AgentCommands()
+    tasks, agents = task.TaskCommands(sealing), agent.AgentCommands()
+    trail = audit.AuditCommands()
     return {
         task.SubmitTask: tasks.submit,
         task.ApproveTask: tasks.approve,
@@ -32,4 +35,9 @@ def all_handlers() -> dict[type[Command], Handler]:
         agent.DrainAgent: agents.drain,
         agent.ResumeAgent: agents.resume,
         agent.RetireAgent: agents.retire,
+        subject.EraseSubject: subject.SubjectCommands().erase,
+        audit.RecordCommand: trail.record_command,
+        audit.RecordRead: trail.record_read,
+        audit.RecordRefusal: trail.record_refusal,
+        audit.CountRefusals: trail.count_refusals,
     }

@@ -8,6 +8,8 @@ from application.duties import Duty
 from application.follower import SHOWN
 from application.ports import EventLog
 from application.processes.leader import Leader
+from application.seals.sealer import SEALED
+from application.time_travel.keeper import FrameKeeper
 from application.watermarks import LOG, Watermarks
 from application.writer import Writer
 from domain.errors import DatabaseUnavailable
@@ -29,6 +31,8 @@ class Health:
         watermarks: Watermarks,
         *,
         live: Sequence[Duty],
+        sealing: Duty,
+        keeper: FrameKeeper,
         duties: Sequence[Duty],
     ) -> None:
         self._log = log
@@ -36,13 +40,16 @@ class Health:
         self._leader = leader
         self._watermarks = watermarks
         self._live = live
+        self._sealing = sealing
+        self._keeper = keeper
         self._duties = duties
 
     async def readiness(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": {name: {"ok": bool, ...}}}`.
 
         Ready when the database answers, this process leads, and its read models and live events
-        are near the head.
+        are near the head. Sealing is shown, and keeps nobody from being served when it fails; so
+        are frames that differ from what the read models were.
         """
         try:
             head = await asyncio.to_thread(self._log.head)
@@ -64,7 +71,11 @@ class Health:
             "live_events": self._live_events(head),
             **models,
         }
-        return {"ready": all(check["ok"] for check in checks.values()), "checks": checks}
+        ready = all(check["ok"] for check in checks.values())
+        return {
+            "ready": ready,
+            "checks": {**checks, "seals": self._seals(head), "frames": self._frames()},
+        }
 
     def figures(self) -> Figures:
         """What is worth a curve."""
@@ -77,6 +88,10 @@ class Health:
                 "How far the live events are behind the log",
                 float(self._lag(SHOWN, head)),
             ),
+            "frames_unequal": (
+                "Positions at which a fold of the log differs from what the read models were",
+                float(self._keeper.unequal),
+            ),
             "duty_failing": (
                 "1 while work in the background keeps failing",
                 {duty.name: float(duty.failing) for duty in self._duties},
@@ -84,6 +99,10 @@ class Health:
             "commands_waiting": ("Commands that wait for the writer", float(self._writer.waiting)),
             "leading": ("1 while this process dispatches", float(self._leader.leading)),
         }
+        if self._leader.leading:
+            # Others are told of no seals.
+            lag_events = float(self._lag(SEALED, head))
+            figures["seal_lag_events"] = ("How far the seals are behind the log", lag_events)
         if self._leader.dispatcher is not None:
             floor = self._leader.dispatcher.floor
             held = sum(len(agent.held) for agent in floor.agents.values())
@@ -98,6 +117,13 @@ class Health:
         lag = self._lag(SHOWN, head)
         failing = any(duty.failing for duty in self._live)
         return {"ok": lag <= LAG_EVENTS_MAX and not failing, "lag_events": lag, "failing": failing}
+
+    def _seals(self, head: int) -> dict[str, Any]:
+        lag, failing = self._lag(SEALED, head), self._sealing.failing
+        return {"ok": lag <= LAG_EVENTS_MAX and not failing, "lag_events": lag, "failing": failing}
+
+    def _frames(self) -> dict[str, Any]:
+        return {"ok": not self._keeper.unequal, "unequal": self._keeper.unequal}
 
     def _lag(self, model: str, head: int) -> int:
         return max(head - self._watermarks.position(model), 0)

@@ -10,12 +10,14 @@ from uuid import UUID
 
 from application.bells import Bells
 from application.cursor import Cursor, CursorAhead
+from application.erasure.disclosure import Disclosure
 from application.ports import Record
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
 from application.projections.task_board import TaskCard
 from application.waiting import waiting_reason
 from application.watermarks import EVENTUALLY_SECONDS, LOG, SOON_SECONDS, Watermarks
+from domain.audit_trail import Audit
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
 from domain.task_shape import FINAL, TaskStatus
 
@@ -168,6 +170,7 @@ class ReadModels(Protocol):
 
 
 READ_MODEL_WAIT_SECONDS = 5.0
+NO_NEWS = frozenset({Audit.Opened.TOPIC, Audit.Read.TOPIC})
 ROSTERS_MAX = 1_000
 
 FoundT = TypeVar("FoundT")
@@ -183,9 +186,15 @@ class Queries:
     """
 
     def __init__(
-        self, models: ReadModels, watermarks: Watermarks, bells: Bells, epoch: int
+        self,
+        models: ReadModels,
+        watermarks: Watermarks,
+        bells: Bells,
+        epoch: int,
+        disclosure: Disclosure,
     ) -> None:
         self._models = models
+        self._disclosure = disclosure
         self._bells = bells
         self._watermarks = watermarks
         self._epoch = epoch
@@ -285,14 +294,18 @@ class Queries:
     ) -> Sequence[Activity]:
         """What happened, newest first."""
         await self._reach("activity_feed", seen)
-        return await self._models.activity(tenant, before=before, limit=limit)
+        found = await self._models.activity(tenant, before=before, limit=limit)
+        texts = [(UUID(one.subject.partition("/")[2]), one.text) for one in found]
+        shown = await self._disclosure.texts(texts)
+        return [replace(one, text=text) for one, text in zip(found, shown, strict=True)]
 
     async def events(
         self, wanted: EventFilter, *, limit: int, wait_seconds: float
     ) -> tuple[Sequence[Record], int]:
         """Events in log order, and the position up to which they were looked for.
 
-        Waits up to `wait_seconds` for the first one to come. Raises CursorAhead.
+        Waits up to `wait_seconds` for the first one to come; entries of who reads what are no news,
+        or those who wait would wake one another for ever. Raises CursorAhead.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
@@ -308,9 +321,11 @@ class Queries:
                 looked_up_to = min(looked_up_to, max(wanted.until, wanted.after))
             remaining = deadline - loop.time()
             past_the_end = wanted.until is not None and head >= wanted.until
-            if records or remaining <= 0 or past_the_end:
-                return records, looked_up_to
-            wanted = replace(wanted, after=looked_up_to)
+            news = any(record.topic not in NO_NEWS for record in records)
+            if news or len(records) == limit or remaining <= 0 or past_the_end:
+                return await self._disclosure.records(records), looked_up_to
+            if not records:
+                wanted = replace(wanted, after=looked_up_to)
             await self._watermarks.reached(LOG, head + 1, timeout_seconds=remaining)
 
     async def head(self) -> int:
@@ -377,7 +392,8 @@ class Queries:
         queued = any(card.status == TaskStatus.QUEUED for card in cards)
         agents = await self._roster(tenant) if queued else ()
         return [
-            TaskStanding(card=card, waiting_reason=waiting_reason(card, agents)) for card in cards
+            TaskStanding(card=card, waiting_reason=waiting_reason(card, agents))
+            for card in await self._disclosure.rows(cards)
         ]
 
     async def _roster(self, tenant: str) -> Sequence[RosterLine]:

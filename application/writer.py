@@ -285,7 +285,7 @@ class Writer:
             former = kept.get(request.key.command_id) if request.key else None
             if former is None:
                 remaining.append(request)
-            elif former.key != request.key:
+            elif not (request.key and request.key.has(former.key.fingerprint)):
                 request.refuse(IdempotencyKeyReused())
             else:
                 request.settle(recalled_answer(former, epoch=self._epoch))
@@ -293,8 +293,9 @@ class Writer:
 
     async def _load(self, batch: Sequence[Request], also: Iterable[UUID]) -> dict[UUID, int]:
         """See to it that all is there that they need; the versions of what there is."""
-        needed = {one for request in batch for command in request.commands for one in command.needs}
-        await self._cache.load(needed.union(also))
+        commands = [command for request in batch for command in request.commands]
+        needed = {one for command in commands for one in command.needs}
+        await self._control_plane.load(commands, needed.union(also))
         return {one: version for one in needed if (version := self._cache.version(one))}
 
     async def _decide(self, batch: list[Request]) -> tuple[list[Request], list[Request]]:

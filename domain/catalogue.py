@@ -9,9 +9,13 @@ from typing import Any
 
 from domain.agent import Agent
 from domain.aggregate import Aggregate
+from domain.audit_trail import Audit
+from domain.subject import Subject
 from domain.task import Task
 
-AGGREGATES: dict[str, type[Aggregate]] = {kind.TOPIC: kind for kind in (Task, Agent)}
+AGGREGATES: dict[str, type[Aggregate]] = {
+    kind.TOPIC: kind for kind in (Task, Agent, Audit, Subject)
+}
 
 
 def _events_of(kind: type[Aggregate]) -> dict[str, type[Aggregate.Event]]:

@@ -73,6 +73,15 @@ class AggregateNotFound(NotFound):
 
     def __init__(self, kind: str, aggregate_id: UUID) -> None:
         super().__init__(f"There is no {kind} {aggregate_id}.")
+        self.aggregate_id = aggregate_id
+
+
+class EventNotFound(NotFound):
+    """No event of the caller's tenant stands there: `place` is its position or cursor, or what was
+    given for one."""
+
+    def __init__(self, place: object) -> None:
+        super().__init__(f"There is no event {str(place)[:40]}.")
 
 
 class VersionMismatch(Conflict):

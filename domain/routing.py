@@ -4,7 +4,7 @@ The decision holds everything that it was made of, so that its winner can be com
 the event alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
@@ -32,14 +32,9 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Reading):
     """A reading and the score a policy gave it; the lowest score wins."""
 
-    agent_id: UUID
-    cpu: float | None
-    memory: float | None
-    queue: int
-    slots: int
     score: float
 
 
@@ -109,29 +104,39 @@ def decide(policy: Policy, readings: Sequence[Reading], *, seed: int) -> Decisio
         policy_version=policy.version,
         seed=seed,
         candidates=candidates,
-        winner=_best(candidates, seed),
+        winner=winner_of(candidates, [c.score for c in candidates], seed=seed),
     )
 
 
-def recomputed_winner(decision: Decision) -> UUID:
-    """The winner that the recorded readings lead to under the recorded policy.
+class UnknownPolicyVersion(Exception):
+    """This code does not know the policy, or not that version of it."""
 
-    Raises KeyError for a policy, or ValueError for a version of it, that this code does not know.
+
+def recomputed(decision: Decision, policies: Mapping[str, Policy] = POLICIES) -> Decision:
+    """The decision that the recorded readings and seed lead to under the recorded policy: equal to
+    the recorded one, unless either is wrong.
+
+    Raises UnknownPolicyVersion: it is not guessed.
     """
-    policy = POLICIES[decision.policy]
-    if policy.version != decision.policy_version:
-        raise ValueError(f"{policy.name} is at version {policy.version} here")
-    readings = [
-        Reading(agent_id=c.agent_id, cpu=c.cpu, memory=c.memory, queue=c.queue, slots=c.slots)
-        for c in decision.candidates
-    ]
-    return decide(policy, readings, seed=decision.seed).winner
+    policy = policies.get(decision.policy)
+    if policy is None or policy.version != decision.policy_version:
+        raise UnknownPolicyVersion(f"{decision.policy} v{decision.policy_version}")
+    return decide(policy, decision.candidates, seed=decision.seed)
 
 
-def _best(candidates: Sequence[Candidate], seed: int) -> UUID:
-    if len(candidates) == 1:
-        return candidates[0].agent_id
-    return min(candidates, key=lambda c: (c.score, _lot(c.agent_id, seed))).agent_id
+def recomputed_winner(decision: Decision) -> UUID:
+    """The winner that the recorded readings lead to under the recorded policy. Raises
+    UnknownPolicyVersion."""
+    return recomputed(decision).winner
+
+
+def winner_of(readings: Sequence[Reading], scores: Sequence[float], *, seed: int) -> UUID:
+    """Who has the lowest score; of several, whom the lot falls to."""
+    best = min(scores)
+    tied = [one.agent_id for one, score in zip(readings, scores, strict=True) if score == best]
+    if len(tied) == 1:
+        return tied[0]
+    return min(tied, key=lambda agent_id: _lot(agent_id, seed))
 
 
 def _lot(agent_id: UUID, seed: int) -> bytes:

@@ -38,6 +38,7 @@ class Task(Aggregate):
 
     class Submitted(FirstEvent):
         TOPIC = "task.submitted"
+        class_version: ClassVar[int] = 2
         tenant: str
         kind: str
         input: Any
@@ -52,6 +53,12 @@ class Task(Aggregate):
         root_id: UUID | None
         depth: int
         approval: bool
+        subject_id: UUID | None
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """No task was about anybody."""
+            state["subject_id"] = None
 
     class Approved(Aggregate.Event):
         TOPIC = "task.approved"
@@ -146,8 +153,12 @@ class Task(Aggregate):
         tenant: str,
         parent: Self | None,
         now: datetime,
+        subject_id: UUID | None = None,
     ) -> Self:
-        """A new task. Raises DeadlinePassed when its deadline leaves no time for it."""
+        """A new task; `subject_id` is of whom it is about, and what is personal is sealed.
+
+        Raises DeadlinePassed when its deadline leaves no time for it.
+        """
         deadline = specification["deadline"]
         if deadline is not None and deadline <= max(now, specification["not_before"] or now):
             raise DeadlinePassed(deadline)
@@ -159,6 +170,7 @@ class Task(Aggregate):
             root_id=parent.correlation_id if parent else None,
             depth=parent.depth + 1 if parent else 0,
             **specification,
+            subject_id=subject_id,
         )
 
     def approve(self, *, now: datetime) -> None:
@@ -344,6 +356,7 @@ class Task(Aggregate):
         root_id: UUID | None,
         depth: int,
         approval: bool,
+        subject_id: UUID | None,
     ) -> None:
         self.tenant = tenant
         self.kind = kind
@@ -357,6 +370,7 @@ class Task(Aggregate):
         self.parent_id = parent_id
         self.root_id = root_id
         self.depth = depth
+        self.subject_id = subject_id
         self.attempt = 0
         self.failures = 0
         self.refusals = 0

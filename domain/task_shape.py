@@ -57,6 +57,7 @@ class TaskSnapshot(TypedDict):
     parent_id: UUID | None
     root_id: UUID | None
     depth: int
+    subject_id: UUID | None
     status: TaskStatus
     due_at: datetime | None
     attempt: int

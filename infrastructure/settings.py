@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="Folder of the embedded PostgreSQL, the keys and the first password.",
+        description="Folder of the embedded PostgreSQL, the keys, the list of erasures and the "
+        "first password.",
     )
     database_url: SecretStr | None = Field(
         None, description="An external PostgreSQL (15 or later); without it one is embedded."
@@ -69,8 +70,24 @@ class Settings(BaseSettings):
     )
     signing_key_file: Path | None = Field(
         None,
-        description="Ed25519 key (PEM) that signs access tokens; "
+        description="Ed25519 key (PEM) that signs access tokens, and without which what is "
+        "personal cannot be read; default: one made in the data folder.",
+    )
+    seal_key_file: Path | None = Field(
+        None,
+        description="Ed25519 key (PEM) that signs the heads of the sealed log; "
         "default: one made in the data folder.",
+    )
+    seal_seconds: float = Field(
+        10,
+        ge=0.05,
+        le=3600,
+        description="Age at which events are sealed, even where they fill no block of 1,000, s.",
+    )
+    heads_file: Path | None = Field(
+        None,
+        description="File outside the database to which every head is appended; "
+        "default: `heads.ndjson` in the data folder.",
     )
     token_seconds: int = Field(900, ge=10, le=900, description="Lifetime of an access token, s.")
     lease_seconds: float = Field(

@@ -63,7 +63,7 @@ class SignIn:
 
     async def with_password(self, username: str, password: str, *, address: str) -> Account:
         """A person. Raises WrongPassword, TooManyAttempts, TooBusy, DatabaseUnavailable."""
-        place = _place(address)
+        place = place_of(address)
         name_there = (username[:USERNAME_LENGTH_MAX], place)
         with self._attempt(name_there, place), self._attempt_on_user(name_there):
             account = await self._store.by_username(username) if _plausible(username) else None
@@ -80,7 +80,7 @@ class SignIn:
         account_id = _id_of(client_id)
         if account_id and (known := await self._known_account(account_id, secret)):
             return known
-        place = _place(address)
+        place = place_of(address)
         with self._attempt((account_id or client_id[:USERNAME_LENGTH_MAX], place), place):
             found = await self._store.by_id(account_id) if account_id else None
             account = found if found and found.kind != "user" else None
@@ -157,7 +157,7 @@ def narrowed(account: Account, wanted: str | None) -> frozenset[str]:
     return scopes
 
 
-def _place(address: str) -> str:
+def place_of(address: str) -> str:
     """The address as it counts; whatever is none counts as one.
 
     A household or a machine has a whole /64 of IPv6, so one address of it is as good as another.

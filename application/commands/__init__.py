@@ -1,6 +1,6 @@
 """Commands: requests that may be refused. One module a kind of aggregate, in lifecycle order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 
@@ -11,6 +11,12 @@ class RequestKey:
 
     command_id: UUID
     fingerprint: bytes
+    former_fingerprint: bytes | None = field(default=None, compare=False, repr=False)
+    """As it was made before 2026-11-23; what was kept by then is still asked for again."""
+
+    def has(self, fingerprint: bytes) -> bool:
+        """Whether a request that was kept with this fingerprint is the same."""
+        return fingerprint in (self.fingerprint, self.former_fingerprint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,11 @@ class Command:
     """A request that may be refused."""
 
     origin: Origin
+
+    @property
+    def about(self) -> UUID | None:
+        """The subject whose key its handler seals with, beside those of the aggregates."""
+        return None
 
     @property
     def needs(self) -> tuple[UUID, ...]:

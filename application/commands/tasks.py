@@ -7,6 +7,7 @@ from uuid import UUID
 
 from application.commands import Command
 from application.control_plane import Work
+from application.erasure.sealing import NO_SUBJECTS, Sealing
 from domain.errors import AggregateNotFound, StaleAttempt, TooDeep
 from domain.routing import Decision
 from domain.task import Task
@@ -30,9 +31,19 @@ class TaskCommand(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitTask(TaskCommand):
-    """Bring a task into being; its id is chosen by the caller's side of the writer."""
+    """Bring a task into being; its id is chosen by the caller's side of the writer.
+
+    `subject_id` is of whom it is about, by default whom its parent is about, and has had a key
+    before this is handed over.
+    """
 
     specification: TaskSpecification
+    subject_id: UUID | None = None
+
+    @property
+    def about(self) -> UUID | None:
+        """Whom the task is about."""
+        return self.subject_id
 
     @property
     def needs(self) -> tuple[UUID, ...]:
@@ -143,31 +154,44 @@ class ReportReleased(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a worker gets with a lease; the input is added when the lease is handed out."""
+    """What a worker gets with a lease; the input is added when the lease is handed out.
+    `subject_id`, of whom the task is about, is not told."""
 
     task_id: UUID
     attempt: int
     kind: str
     timeout_seconds: int
     labels: dict[str, str]
+    subject_id: UUID | None = None
     input: Any = None
 
 
 class TaskCommands:
-    """Load, decide, record. Nothing else happens in a handler."""
+    """Load, decide, seal what is personal, record. Nothing else happens in a handler."""
+
+    def __init__(self, sealing: Sealing = NO_SUBJECTS) -> None:
+        self._sealing = sealing
 
     def submit(self, command: SubmitTask, work: Work) -> Task:
-        """Raises AggregateNotFound (of the parent), TooDeep, DeadlinePassed."""
+        """Raises AggregateNotFound (of the parent), TooDeep, DeadlinePassed, SubjectErased."""
         parent_id = command.specification["parent_id"]
         parent = work.load(Task, parent_id) if parent_id else None
         if parent and parent.depth >= GENERATIONS_MAX:
             raise TooDeep(GENERATIONS_MAX)
+        specification, subject_id = command.specification, command.subject_id
+        if subject_id is None and parent is not None:
+            # Who does the task does not know its subject, and may hand on what is personal.
+            subject_id = parent.subject_id
+        if subject_id is not None:
+            sealed = self._sealing.input(subject_id, command.task_id, specification["input"])
+            specification = {**specification, "input": sealed}
         task = Task.submit(
             command.task_id,
-            command.specification,
+            specification,
             tenant=command.origin.tenant,
             parent=parent,
             now=work.now,
+            subject_id=subject_id,
         )
         return work.add(task)
 
@@ -180,13 +204,13 @@ class TaskCommands:
     def reject(self, command: RejectTask, work: Work) -> Task:
         """Raises AggregateNotFound, VersionMismatch, TaskNotAwaitingApproval."""
         task = work.load(Task, command.task_id)
-        task.reject(command.reason, now=work.now)
+        task.reject(self._sealing.text(task, command.reason), now=work.now)
         return task
 
     def cancel(self, command: CancelTask, work: Work) -> Task:
         """Raises AggregateNotFound, VersionMismatch."""
         task = work.load(Task, command.task_id)
-        task.cancel(command.reason, now=work.now)
+        task.cancel(self._sealing.text(task, command.reason), now=work.now)
         return task
 
     def retry(self, command: RetryTask, work: Work) -> Task:
@@ -202,8 +226,9 @@ class TaskCommands:
         return task
 
     def assign(self, command: AssignTask, work: Work) -> Task:
-        """Raises AggregateNotFound, TaskNotAssignable."""
+        """Raises AggregateNotFound, TaskNotAssignable, SubjectLocked."""
         task = work.load(Task, command.task_id)
+        self._sealing.require_unlocked(task)
         task.assign(command.decision, now=work.now, lease=command.lease)
         work.grant = Grant(
             task_id=task.id,
@@ -211,6 +236,7 @@ class TaskCommands:
             kind=task.kind,
             timeout_seconds=task.timeout_seconds,
             labels=task.labels,
+            subject_id=task.subject_id,
         )
         return task
 
@@ -249,7 +275,7 @@ class TaskCommands:
         if not task.was_given_to(command.agent_id):
             raise AggregateNotFound("task", command.task_id)
         try:
-            _apply_report(command, task, work)
+            _apply_report(command, task, work, self._sealing)
         except StaleAttempt as refusal:
             kind = REPORT_NAMES[type(command)]
             task.refuse_report(command.agent_id, command.attempt, kind, now=work.now)
@@ -266,18 +292,20 @@ REPORT_NAMES: dict[type[Report], str] = {
 }
 
 
-def _apply_report(command: Report, task: Task, work: Work) -> None:
+def _apply_report(command: Report, task: Task, work: Work, sealing: Sealing) -> None:
     agent_id, attempt = command.agent_id, command.attempt
     match command:
         case ReportStarted():
             task.start(agent_id, attempt, now=work.now)
         case ReportProgress(fraction=fraction, message=message):
-            task.progress(agent_id, attempt, fraction, message, now=work.now)
+            sealed = sealing.text(task, message)
+            task.progress(agent_id, attempt, fraction, sealed, now=work.now)
         case ReportCompleted(result=result):
-            task.complete(agent_id, attempt, result, now=work.now)
+            task.complete(agent_id, attempt, sealing.result(task, result), now=work.now)
         case ReportFailed(code=code, message=message, retry_jitter=jitter):
+            sealed = sealing.text(task, message)
             task.fail_attempt(
-                attempt, code, message, agent_id=agent_id, retry_jitter=jitter, now=work.now
+                attempt, code, sealed, agent_id=agent_id, retry_jitter=jitter, now=work.now
             )
         case ReportReleased():
             task.release(agent_id, attempt, now=work.now)

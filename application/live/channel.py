@@ -13,14 +13,25 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "agents": ("agents:read",),
     "collaborations": ("tasks:read",),
     "system": ("audit:read",),
+    "audit": ("audit:read",),
     "metrics": ("tasks:read", "agents:read"),
     "output": ("tasks:read",),
+    "replay": ("audit:read",),
 }
 """The families of channels, and the scopes that it takes to listen to them."""
-OF_ONE_THING = frozenset({"tasks", "agents", "collaborations", "output"})
-VOLATILE = frozenset({"metrics", "output"})
-"""Never in the log: not replayed, and coalesced for slow readers."""
-FAMILY_OF = {"task": "tasks", "agent": "agents", "collaboration": "collaborations"}
+OF_ONE_THING = frozenset({"tasks", "agents", "collaborations", "output", "replay"})
+OF_ONE_THING_ALONE = frozenset({"output", "replay"})
+VOLATILE = frozenset({"metrics", "output", "replay"})
+"""Never in the log, and without a cursor. For slow readers they are coalesced, but for replays,
+which wait."""
+AUDITED = frozenset({"system", "audit", "replay"})
+"""Whoever listens to these reads the log as an auditor does, and the audit trail tells of it."""
+FAMILY_OF = {
+    "task": "tasks",
+    "agent": "agents",
+    "collaboration": "collaborations",
+    "audit": "audit",
+}
 """By the first word of a topic; every other topic belongs to `system`."""
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -33,7 +44,8 @@ class BadChannel(Invalid):
     def __init__(self, text: str) -> None:
         super().__init__(
             f"{text[:100]!r} is no channel; there are tasks, agents, collaborations, each also "
-            "with .<id> for one alone, system, metrics, and output.<task id>."
+            "with .<id> for one alone, system, audit, metrics, output.<task id> and "
+            "replay.<replay id>."
         )
 
 
@@ -48,7 +60,7 @@ class Channel:
     def parse(cls, text: str) -> Self:
         """Raises BadChannel."""
         family, dot, thing = text.partition(".")
-        if family not in SCOPES or (not dot and family == "output"):
+        if family not in SCOPES or (not dot and family in OF_ONE_THING_ALONE):
             raise BadChannel(text)
         if not dot:
             return cls(family)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 from uuid import UUID
 
 from application.access import Principal
@@ -18,17 +19,33 @@ KIND_OF = {
     "output": "task",
     "agents": "agent",
     "collaborations": "collaboration",
+    "replay": "replay",
 }
 """What the one thing is that a channel is of, by its family."""
 NOW, START = "now", "start"
 HUB_WAIT_SECONDS = 5.0
 
 
+class KnownReplays(Protocol):
+    """The replays of this process."""
+
+    def tenant_of(self, replay_id: UUID) -> str | None:
+        """Whose it is; None where there is none."""
+
+
 class Gate:
     """Lets in what exists, is the principal's to see, and lies in this log."""
 
-    def __init__(self, queries: Queries, watermarks: Watermarks, *, epoch: int) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        watermarks: Watermarks,
+        *,
+        epoch: int,
+        replays: KnownReplays | None = None,
+    ) -> None:
         self._queries = queries
+        self._replays = replays
         self._watermarks = watermarks
         self._epoch = epoch
 
@@ -93,3 +110,6 @@ class Gate:
             raise AggregateNotFound("collaboration", thing_id)
         await self._queries.require_tasks(tenant, wanted["task"])
         await self._queries.require_agents(tenant, wanted["agent"])
+        for thing_id in wanted["replay"]:
+            if self._replays is None or self._replays.tenant_of(thing_id) != tenant:
+                raise AggregateNotFound("replay", thing_id)

@@ -12,11 +12,12 @@ import structlog
 
 from application.cloud_events import CloudEvents
 from application.cursor import Cursor
+from application.erasure.disclosure import Disclosure
 from application.live.channel import Channel
 from application.live.interest import LABELLING, Interest, Shown
 from application.live.listeners import Listeners
 from application.live.ports import Format, History, Sink
-from application.ports import Page
+from application.ports import Page, Record
 from application.tail import Tail
 
 COHORT_MAX = 512
@@ -88,8 +89,16 @@ class Hub:
     or is about to be, by a cohort that has not come so far yet.
     """
 
-    def __init__(self, history: History, cloud_events: CloudEvents, *, position: int) -> None:
+    def __init__(
+        self,
+        history: History,
+        cloud_events: CloudEvents,
+        *,
+        position: int,
+        disclosure: Disclosure,
+    ) -> None:
         self.position = position
+        self._disclosure = disclosure
         self._history = history
         self._cloud_events = cloud_events
         self._recent: Tail[Shown] = Tail(
@@ -104,7 +113,7 @@ class Hub:
 
     async def show(self, page: Page) -> None:
         """Take in what comes next in the log, and give it to all who are live."""
-        shown = [Shown(record) for record, _ in page]
+        shown = await self._shown([record for record, _ in page])
         labels = self._labels_along(shown, page)
         await self._look_up_labels([one for one in shown if self._labels_wanted[one.record.tenant]])
         for one in shown:
@@ -191,10 +200,18 @@ class Hub:
     ) -> tuple[list[Shown], int]:
         """A page of the log itself, and how far it leads. Raises DatabaseUnavailable."""
         records, looked_up_to = await self._history.read(interest, after=after, until=until)
-        page = [Shown(record) for record in records]
+        page = await self._shown(records)
         if interest.needs_labels:
             await self._look_up_labels(page)
         return page, looked_up_to
+
+    def forget(self, subject_id: UUID) -> None:
+        """Forget what was shown in clear of a subject: it was erased."""
+        self._chunks.clear()
+        for shown in self._recent.after(self._recent.begins_after) or ():
+            if shown.key is not None and shown.key.subject_id == subject_id:
+                shown.cloud_event = b""
+                shown.frames.clear()
 
     def join(self, stream: Member, sink: Sink, interest: Interest) -> Cohort:
         """Make a stream live that was given everything up to the hub's position."""
@@ -248,10 +265,18 @@ class Hub:
         frame = shown.frames.get((form, channel))
         if frame is None:
             if not shown.cloud_event:
-                shown.cloud_event = self._cloud_events.encode(shown.record)
+                record, key = shown.record, shown.key
+                as_shown = self._disclosure.opened(record, key) if key else record
+                shown.cloud_event = self._cloud_events.encode(as_shown)
                 shown.cursor = self.cursor(shown.record.position)
             frame = shown.frames[form, channel] = form.event(shown, channel)
         return frame
+
+    async def _shown(self, records: Sequence[Record]) -> list[Shown]:
+        """Records on their way, with what opens them once somebody wants them. Raises
+        DatabaseUnavailable."""
+        keys = await self._disclosure.keys(records)
+        return [Shown(record, key=keys.get(record.position)) for record in records]
 
     def _labels_along(self, shown: Sequence[Shown], page: Page) -> Labelled:
         """Tell each event the labels that its aggregate has by then, where that is known; returns

@@ -8,7 +8,8 @@ from functools import cached_property
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from application.live.channel import Channel, family_of
+from application.erasure.keyring import SubjectKey
+from application.live.channel import SCOPES, VOLATILE, Channel, family_of
 from application.ports import Record
 from domain.catalogue import EVENTS
 
@@ -27,6 +28,8 @@ class Shown:
 
     record: Record
     labels: dict[str, str] | None = None
+    key: SubjectKey | None = None
+    """What it is shown with, when something in it is sealed."""
     family: str = ""
     cursor: str = ""
     cloud_event: bytes = b""
@@ -77,6 +80,12 @@ class Interest:
         wanted = frozenset(s for s in subscriptions if not s.channel.volatile)
         interest = cls(tenant, wanted)
         return _KNOWN.setdefault(interest, interest)
+
+    @classmethod
+    def in_everything(cls, tenant: str) -> "Interest":
+        """All events of a tenant, over whatever channel they come."""
+        families = (family for family in SCOPES if family not in VOLATILE)
+        return cls.of(tenant, (Subscription(Channel(family)) for family in families))
 
     def channel_for(self, shown: Shown) -> Channel | None:
         """The widest of the channels that an event comes over; None when it is not wanted."""

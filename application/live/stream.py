@@ -113,6 +113,20 @@ class Stream:
         self.close()
         self._sink.close(Ending.FAILED)
 
+    def send_away(self) -> None:
+        """End, since others wait for its reader in vain."""
+        self.close()
+        self._sink.close(Ending.TOO_SLOW)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether its reader takes more at once."""
+        return not self._sink.congested
+
+    async def room(self) -> None:
+        """Wait until its reader takes more. Raises Stalled."""
+        await room_in(self._sink)
+
     def close(self) -> None:
         """Stop for good."""
         self._closed = True
@@ -124,8 +138,10 @@ class Stream:
     def hear(
         self, channel: Channel, message: Mapping[str, Json], encoded: dict[object, bytes]
     ) -> None:
-        """Send what is never in the log; combined with the next ones while the reader is slow."""
-        if self._sink.congested or self._unheard is not None:
+        """Send what is never in the log; combined with the next ones while the reader is slow, but
+        for replays, which wait for their readers."""
+        waits = channel.family == "replay"
+        if not waits and (self._sink.congested or self._unheard is not None):
             self._unheard = self._unheard or Unheard()
             self._unheard.add(channel, message)
             self._leave()

@@ -18,6 +18,7 @@ import structlog
 from application.commands.agents import BringOnline
 from application.commands.tasks import AssignTask, Grant, ReportReleased
 from application.cursor import Cursor
+from application.erasure.errors import SubjectLocked
 from application.ports import Clock, Json, Page, Record
 from application.processes import origin_of
 from application.processes.choosing import Choice, LeaseRequest, choose
@@ -243,7 +244,7 @@ class Dispatcher:
             if isinstance(outcome, Receipt):
                 self._grant(task, decision, request, outcome, now + self._terms.lease)
             else:
-                available = available and not isinstance(outcome, Unavailable)
+                available = available and not _away(outcome)
                 self._not_assigned(task, outcome, now)
             if request.over and not request.in_flight:
                 request.answer()
@@ -290,7 +291,7 @@ class Dispatcher:
             await self._commands.execute_many(commands)
 
     def _not_assigned(self, task: OpenTask, error: ControlPlaneError, now: datetime) -> None:
-        if isinstance(error, Unavailable):
+        if _away(error):
             self.floor.ready.put(
                 task.task_id,
                 task.requirements,
@@ -298,8 +299,15 @@ class Dispatcher:
                 queued_at=task.queued_at or now,
             )
         else:
-            # Somebody was faster, as with a cancellation; the log tells what the task is now.
+            # Somebody was faster, as with a cancellation; the log tells what the task is now. One
+            # of a locked subject stays queued in the log, and waits for the next to lead: signing
+            # keys change with the process.
             log.info("not_assigned", task_id=str(task.task_id), code=error.code)
+
+
+def _away(error: ControlPlaneError) -> bool:
+    """Whether it is worth to try again at once."""
+    return isinstance(error, Unavailable) and not isinstance(error, SubjectLocked)
 
 
 def attempt_of(grant: Grant) -> Attempt:

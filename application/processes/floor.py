@@ -70,7 +70,8 @@ class KnownAgent:
     """An agent, what it holds, and what was heard of it.
 
     `heard_of`: since this dispatcher began. `told`: cancellations that it was told of. `written`:
-    how many pieces of output came of each attempt that it holds.
+    how many pieces of output came of each attempt that it holds. `retired_by`: the position of the
+    event, None unless it was met in the log.
     """
 
     agent_id: UUID
@@ -89,6 +90,7 @@ class KnownAgent:
     cancels: dict[UUID, int] = field(default_factory=dict)
     told: set[UUID] = field(default_factory=set)
     written: dict[UUID, int] = field(default_factory=dict)
+    retired_by: int | None = None
 
     def must_stop(self, task_id: UUID, attempt: int) -> None:
         """Remember to tell it that it works in vain."""
@@ -258,6 +260,7 @@ class Floor:
                 agent.standing = Standing.ACTIVE
             case Agent.Retired():
                 agent.standing, agent.online = Standing.RETIRED, False
+                agent.retired_by = record.position
 
     def _wait_until(self, task: OpenTask, due_at: datetime | None, now: datetime) -> None:
         if due_at is None or due_at <= now:

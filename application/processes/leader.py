@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from application.erasure.disclosure import Disclosure
 from application.feed import Feed
 from application.follower import DISPATCHED, LogFollower
 from application.live.output import OutputRelay
@@ -94,6 +95,7 @@ class Leader:
         rules: Rules,
         relay: OutputRelay,
         also: Sequence[Callable[[], Coroutine[None, None, None]]] = (),
+        disclosure: Disclosure,
     ) -> None:
         self.upkeep = upkeep
         self.dispatcher: Dispatcher | None = None
@@ -107,6 +109,7 @@ class Leader:
         self._rules = rules
         self._relay = relay
         self._also = also
+        self._disclosure = disclosure
         self._follower: LogFollower | None = None
 
     @property
@@ -238,7 +241,7 @@ class Leader:
             policy=rules.policy,
             epoch=epoch,
             load_task=self._task,
-            load_inputs=self._source.inputs,
+            load_inputs=self._inputs,
         )
         after = min(roster_at, board_at)
         self._follower = LogFollower(
@@ -253,6 +256,9 @@ class Leader:
         task = await asyncio.to_thread(self._log.load, task_id)
         assert isinstance(task, Task), f"{task_id} was retried and is no task"
         return task
+
+    async def _inputs(self, task_ids: Sequence[UUID]) -> dict[UUID, Json]:
+        return await self._disclosure.inputs(await self._source.inputs(task_ids))
 
     async def _watch_lock(self) -> None:
         while True:

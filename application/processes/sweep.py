@@ -108,7 +108,9 @@ class Sweep:
                 del agent.held[task_id]
             elif agent.standing is Standing.RETIRED:
                 yield ReportReleased(
-                    origin=origin_of("presence", task.tenant, causation_id=self._cause(task)),
+                    origin=origin_of(
+                        "presence", task.tenant, causation_id=self._retirement(agent, task)
+                    ),
                     task_id=task_id,
                     agent_id=agent.agent_id,
                     attempt=lease.attempt,
@@ -138,6 +140,11 @@ class Sweep:
                 yield TakeOffline(
                     origin=origin, agent_id=agent.agent_id, last_heard_at=agent.last_heard_at
                 )
+
+    def _retirement(self, agent: KnownAgent, task: OpenTask) -> str:
+        if agent.retired_by is None:
+            return self._cause(task)
+        return str(Cursor(self._epoch, agent.retired_by))
 
     def _cause(self, task: OpenTask) -> str:
         return str(Cursor(self._epoch, task.position))

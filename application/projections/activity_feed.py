@@ -32,7 +32,9 @@ class ActivityFeedProjection:
 
     def key(self, record: Record, event: AggregateEvent) -> int | None:
         """The position: each event shown is a line of its own."""
-        return record.position if record.topic not in ROUTINE else None
+        # Whoever may see tasks may not see who was refused what.
+        hidden = record.topic in ROUTINE or record.topic.startswith("audit.")
+        return None if hidden else record.position
 
     def begins(self, event: AggregateEvent) -> bool:
         """Always."""
@@ -106,6 +108,7 @@ PLAIN = {
     "Resumed": "The agent takes work again.",
     "Retired": "The agent was retired.",
     "Reinstated": "The agent was brought back.",
+    "Erased": "A subject was erased: what is personal in its tasks cannot be read any more.",
 }
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from application.cloud_events import CloudEvents
 from application.cursor import Cursor
+from application.erasure.disclosure import Disclosure
 from application.feed import Feed
 from application.live.interest import Shown
 from application.live.ports import History
@@ -78,6 +79,7 @@ class Means:
     poster: Poster
     box: SecretBox
     clock: Clock
+    disclosure: Disclosure
     patience: Patience = field(default_factory=Patience)
     slots: Slots = field(default_factory=Slots)
 
@@ -264,7 +266,8 @@ class Courier:
         try:
             async with self._means.slots.one(self.webhook.tenant):
                 record = item.record or await self._record_at(item.position)
-                failure = await self._post(record)
+                [shown] = await self._means.disclosure.records([record])
+                failure = await self._post(shown)
         except (DatabaseUnavailable, _NotTried):
             pause = timedelta(seconds=AWAY_PAUSE_SECONDS)
             self._lanes.give_back(item, self._means.clock() + pause)

@@ -139,7 +139,7 @@ async def _kept(
         return None
     row = await (await connection.execute(SQL["request"], (request.command_id,))).fetchone()
     assert row is not None, "a key that conflicts is there"
-    if row[0] != request.fingerprint:
+    if not request.has(row[0]):
         raise IdempotencyKeyReused
     return UUID(orjson.loads(row[1]))
 

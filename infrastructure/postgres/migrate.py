@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,12 @@ from infrastructure.postgres.sql_files import load
 SQL = load("migrate.sql")
 FOLDER = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7311000
-LOCK_WAIT = "10min"
+LOCK_WAIT_SECONDS = 600
+LOCK_POLL_SECONDS = 0.05
 SERVER_VERSION_MIN = 150000
+WITHOUT_TRANSACTION = "-- without a transaction\n"
+"""The first line of a migration whose statements are sent one by one, each by itself."""
+_INDEX = re.compile(r"CREATE INDEX CONCURRENTLY IF NOT EXISTS (\w+)")
 
 
 class MigrationFailed(Exception):
@@ -27,7 +32,12 @@ class MigrationFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step, from a file `NNNN_name.sql`. Once shipped, it is never edited."""
+    """One step, from a file `NNNN_name.sql`. Once shipped, it is never edited.
+
+    It is applied in one transaction, or, where its first line says `-- without a transaction`, a
+    statement at a time. Those build indexes while others write, and nothing else: only what can be
+    done again may be left half done.
+    """
 
     number: int
     name: str
@@ -37,6 +47,17 @@ class Migration:
     def checksum(self) -> str:
         """Tells whether the file is the one that was applied."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def indexes(self) -> dict[str, str] | None:
+        """The statements by the indexes that they build, of one without a transaction."""
+        if not self.text.startswith(WITHOUT_TRANSACTION):
+            return None
+        code = "\n".join(line for line in self.text.splitlines() if not line.startswith("--"))
+        statements = [one.strip() for one in code.split(";") if one.strip()]
+        names = [_INDEX.match(statement) for statement in statements]
+        assert all(names), f"migration {self.number} may only build indexes concurrently"
+        return {n[1]: one for n, one in zip(names, statements, strict=True) if n}
 
 
 def all_migrations() -> list[Migration]:
@@ -70,10 +91,9 @@ def _migrate(
     if connection.info.server_version < SERVER_VERSION_MIN:
         found = connection.info.server_version // 10_000
         raise MigrationFailed(f"PostgreSQL 15 or later is needed, not {found}.")
-    connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
+    connection.execute(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'")
     connection.execute("SET statement_timeout = 0")
-    # A session lock, so that it also covers the making of the table of migrations.
-    connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+    _lock(connection)
     schema = sql.Identifier(SCHEMA)
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     connection.execute(sql.SQL("SET search_path = {}").format(schema))
@@ -84,6 +104,20 @@ def _migrate(
     for migration in migrations:
         if migration.number not in applied:
             _apply(connection, migration, application_role)
+
+
+def _lock(connection: Connection[TupleRow]) -> None:
+    """For the session, so that it also covers the making of the table of migrations.
+
+    Asked for again and again: who waits for a lock within a statement holds a snapshot, and an
+    index that is built concurrently waits for that. Raises DatabaseUnavailable.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while connection.execute(SQL["lock"], (MIGRATION_LOCK,)).fetchone() != (True,):
+        if time.monotonic() >= deadline:
+            message = f"Another process has been migrating for {LOCK_WAIT_SECONDS} s."
+            raise DatabaseUnavailable(message)
+        time.sleep(LOCK_POLL_SECONDS)
 
 
 def _refuse_strangers(applied: dict[int, str], migrations: Sequence[Migration]) -> None:
@@ -99,9 +133,24 @@ def _refuse_strangers(applied: dict[int, str], migrations: Sequence[Migration]) 
 def _apply(connection: Connection[TupleRow], migration: Migration, application_role: str) -> None:
     role = sql.Identifier(application_role).as_string(connection)
     text = migration.text.replace("{application_role}", role)
+    note = (migration.number, migration.name, migration.checksum)
+    if migration.indexes is not None:
+        _build(connection, migration.indexes)
+        connection.execute(SQL["note"], note)
+        return
     with connection.transaction():
         connection.execute(text, prepare=False)
-        connection.execute(SQL["note"], (migration.number, migration.name, migration.checksum))
+        connection.execute(SQL["note"], note)
+
+
+def _build(connection: Connection[TupleRow], indexes: Mapping[str, str]) -> None:
+    """Those that are not there yet. What a build that was killed left behind, which nobody reads
+    and every append pays for, is dropped first."""
+    for name, statement in indexes.items():
+        if connection.execute(SQL["invalid"], (name,)).fetchone():
+            index = sql.Identifier(SCHEMA, name)
+            connection.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(index))
+        connection.execute(statement, prepare=False)
 
 
 def _role_of(application_url: str, connection: Connection[TupleRow]) -> str:

@@ -9,6 +9,7 @@ from infrastructure.postgres.tickets import PostgresSpentTickets
 from infrastructure.security import signing_key
 from infrastructure.security.first_password import keep_first_password
 from infrastructure.security.passwords import Argon2Hasher
+from infrastructure.security.subject_vault import SigningKeyVault
 from infrastructure.security.tickets import JwtTickets
 from infrastructure.security.tokens import JwtAccessTokens
 from infrastructure.settings import Settings
@@ -24,6 +25,7 @@ class People:
     tokens: JwtAccessTokens
     tickets: JwtTickets
     box: SigningKeySecretBox
+    vault: SigningKeyVault
 
 
 async def open_accounts(ground: Ground, settings: Settings) -> People:
@@ -49,4 +51,5 @@ async def open_accounts(ground: Ground, settings: Settings) -> People:
         tokens=JwtAccessTokens(key, issuer=issuer, lifetime_seconds=settings.token_seconds),
         tickets=JwtTickets(key, PostgresSpentTickets(ground.async_pool), issuer=issuer),
         box=SigningKeySecretBox(key.private),
+        vault=SigningKeyVault(key.private),
     )

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from application.duties import Duty
+from application.erasure.disclosure import Disclosure
 from application.follower import SHOWN, LogFollower, Unjudged
 from application.live.figures import TenantFigures
 from application.live.gate import Gate
 from application.live.hub import Hub
+from application.moments import Moments
+from application.replays.replays import Replays
 from application.watermarks import LOG
 from infrastructure.postgres.announcer import PostgresAnnouncer
 from infrastructure.postgres.history import PostgresHistory
+from infrastructure.postgres.moments import PostgresRecordedTimes
 from interfaces.bootstrap.ground import Ground
 from interfaces.bootstrap.views import Views
 
@@ -29,11 +33,14 @@ class Live:
     history: PostgresHistory
     hub: Hub
     gate: Gate
+    replays: Replays
     showing: Sequence[Duty]
     duties: Sequence[Duty]
 
 
-def wire_live(ground: Ground, views: Views, *, leading: Callable[[], bool]) -> Live:
+def wire_live(
+    ground: Ground, views: Views, disclosure: Disclosure, *, leading: Callable[[], bool]
+) -> Live:
     """Begins where the log ends, as the watermarks know it. Does no I/O."""
     watermarks, epoch = views.watermarks, ground.store.epoch
     announcer = PostgresAnnouncer(
@@ -41,8 +48,10 @@ def wire_live(ground: Ground, views: Views, *, leading: Callable[[], bool]) -> L
     )
     head = watermarks.position(LOG)
     history = PostgresHistory(ground.pool)
-    hub = Hub(history, ground.cloud_events, position=head)
+    hub = Hub(history, ground.cloud_events, position=head, disclosure=disclosure)
     watermarks.advance(SHOWN, head)
+    moments = Moments(PostgresRecordedTimes(ground.async_pool), ground.clock, epoch=epoch)
+    replays = Replays(moments, history, hub.listeners, ground.cloud_events, disclosure)
     figures = TenantFigures(
         ground.models,
         watermarks,
@@ -59,7 +68,8 @@ def wire_live(ground: Ground, views: Views, *, leading: Callable[[], bool]) -> L
         announcer=announcer,
         history=history,
         hub=hub,
-        gate=Gate(views.queries, watermarks, epoch=epoch),
+        gate=Gate(views.queries, watermarks, epoch=epoch, replays=replays),
+        replays=replays,
         showing=showing,
         duties=[
             Duty("announcements", announcer.run),

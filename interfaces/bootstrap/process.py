@@ -12,6 +12,7 @@ from application.duties import Duty
 from application.handlers import all_handlers
 from application.health import Health
 from application.live.output import OutputRelay
+from application.moments import Moments
 from application.ports import Page, Written
 from application.processes.leader import Leader
 from application.webhooks.patience import Patience
@@ -19,13 +20,19 @@ from application.writer import Commands, Writer
 from domain.errors import DatabaseUnavailable
 from infrastructure.postgres.database import database_of
 from infrastructure.postgres.leader_lock import PostgresLeaderLock
+from infrastructure.postgres.moments import PostgresRecordedTimes
 from infrastructure.settings import Settings
 from infrastructure.telemetry.figures import FiguresCollector
 from infrastructure.telemetry.logs import configure_logging
 from interfaces.bootstrap.accounts import People, open_accounts
+from interfaces.bootstrap.audit import wire_audit, wire_exports
+from interfaces.bootstrap.decisions import wire_reasons
 from interfaces.bootstrap.ground import Ground, open_ground
 from interfaces.bootstrap.live import Live, wire_live
 from interfaces.bootstrap.rules import rules_of
+from interfaces.bootstrap.seals import open_seals
+from interfaces.bootstrap.subjects import Personal, duties_of, open_subjects
+from interfaces.bootstrap.time_travel import wire_time_travel
 from interfaces.bootstrap.views import Views, wire_views
 from interfaces.bootstrap.webhooks import Post, wire_webhooks
 
@@ -58,23 +65,30 @@ class ControlPlaneProcess:
         """Open the log, views, live events, accounts and webhooks, then begin to work.
 
         Raises EmbeddedPostgresFailed, MigrationFailed, DatabaseUnavailable, UnsafeKey, Invalid (the
-        first password), OSError; what was opened is closed again then.
+        first password), ErasuresUnreadable, ErasureNotKept, OSError; what was opened is closed
+        again then.
         """
         configure_logging(self.settings.log_level)
         try:
             ground = await open_ground(self.settings, self._database, self._opened)
-            views = await wire_views(ground)
-            live = wire_live(ground, views, leading=lambda: self.workforce.leading)
             people = await open_accounts(ground, self.settings)
+            personal = await open_subjects(ground, self.settings, people.vault)
+            self._wire_subjects(personal)
+            self.request_secret = people.vault.request_secret
+            disclosure = personal.disclosure
+            views = await wire_views(ground, disclosure)
+            live = wire_live(ground, views, disclosure, leading=lambda: self.workforce.leading)
             post = wire_webhooks(
                 ground,
                 views,
                 live,
                 people.box,
+                disclosure,
                 private=self.settings.webhook_private_targets,
                 patience=self.patience,
                 opened=self._opened,
             )
+            self._seals = await open_seals(ground, views, self.settings)
             self._wire(ground, views, live, people, post)
             await self._begin()
         except BaseException:
@@ -89,21 +103,39 @@ class ControlPlaneProcess:
         """See Health."""
         return await self._health.readiness()
 
+    def _wire_subjects(self, personal: Personal) -> None:
+        self._personal = personal
+        self.subjects, self.disclosure = personal.subjects, personal.disclosure
+        self.keyring = personal.keyring
+
     def _wire(self, ground: Ground, views: Views, live: Live, people: People, post: Post) -> None:
         self.store_id, self.epoch = ground.store.store_id, ground.store.epoch
         self.cloud_events = ground.cloud_events
         self.watermarks, self.queries, self.upkeep = views.watermarks, views.queries, views.upkeep
-        self.hub, self.gate = live.hub, live.gate
+        self.moments = Moments(
+            PostgresRecordedTimes(ground.async_pool), ground.clock, epoch=ground.store.epoch
+        )
+        self.time_travel, self._keeping = wire_time_travel(
+            ground, views, self.moments, self.disclosure
+        )
+        self.hub, self.gate, self.replays = live.hub, live.gate, live.replays
+        self.keyring.when_erased(self.hub.forget)
+        reasons = wire_reasons(ground, views, self.disclosure)
+        self.why, self.causes, self.what_if = reasons.why, reasons.causes, reasons.what_if
         self.accounts, self.tokens, self.tickets = people.accounts, people.tokens, people.tickets
-        self.webhooks = post.webhooks
+        self.webhooks, self.proofs = post.webhooks, self._seals.proofs
         self._announcer = live.announcer
         self._wire_work(ground, views, live, post)
 
     def _wire_work(self, ground: Ground, views: Views, live: Live, post: Post) -> None:
-        control_plane = ControlPlane(ground.log, ground.clock, all_handlers())
+        handlers = all_handlers(self._personal.sealing)
+        control_plane = ControlPlane(ground.log, ground.clock, handlers, self.keyring)
         committed = partial(_committed, ground, views, live)
         self._writer = Writer(control_plane, on_commit=committed)
         self.commands = Commands(self._writer)
+        auditing = wire_audit(ground, live, self.commands)
+        self.audit, self.trail = auditing.trail, auditing.entries
+        self.exports = wire_exports(ground, live, self.disclosure, self._seals.signer)
         self.workforce = Leader(
             lock=PostgresLeaderLock(ground.url),
             event_log=ground.log,
@@ -115,11 +147,14 @@ class ControlPlaneProcess:
             watermarks=views.watermarks,
             rules=rules_of(self.settings),
             relay=OutputRelay(live.hub.listeners, ground.log),
-            also=[post.duty.run],
+            also=[post.duty.run, self._seals.duty.run, self._keeping.run],
+            disclosure=self.disclosure,
         )
         self._duties = [
             *live.duties,
             Duty("leading", self.workforce.run),
+            auditing.duty,
+            *duties_of(self.subjects, self.commands),
             Duty("clock", partial(_keep_time, ground)),
         ]
         self._health = Health(
@@ -128,12 +163,17 @@ class ControlPlaneProcess:
             self.workforce,
             views.watermarks,
             live=live.showing,
-            duties=[*self._duties, post.duty],
+            sealing=self._seals.duty,
+            keeper=self.time_travel.keeper,
+            duties=[*self._duties, post.duty, self._seals.duty, self._keeping],
         )
 
     async def _begin(self) -> None:
         await self._writer.start()
         self._opened.push_async_callback(self._writer.stop)
+        self._opened.push_async_callback(self.audit.flush)
+        self._opened.push_async_callback(self.replays.stop)
+        await self.subjects.finish(self.commands)
         self.metrics.register(FiguresCollector(self._health.figures))
         for duty in self._duties:
             self._opened.push_async_callback(_end, asyncio.create_task(duty.run()))

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from application.bells import Bells
+from application.erasure.disclosure import Disclosure
 from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
 from application.projections.runner import Projector
@@ -34,7 +35,7 @@ class Views:
         self.watermarks.advance(LOG, head)
 
 
-async def wire_views(ground: Ground) -> Views:
+async def wire_views(ground: Ground, disclosure: Disclosure) -> Views:
     """Raises DatabaseUnavailable."""
     loop = asyncio.get_running_loop()
 
@@ -68,5 +69,5 @@ async def wire_views(ground: Ground) -> Views:
     watermarks.attach(loop)
     watermarks.advance(LOG, await ground.models.head())
     bells.attach(loop)
-    queries = Queries(ground.models, watermarks, bells, ground.store.epoch)
+    queries = Queries(ground.models, watermarks, bells, ground.store.epoch, disclosure)
     return Views(watermarks=watermarks, queries=queries, upkeep=upkeep)

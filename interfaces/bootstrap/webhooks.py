@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from application.duties import Duty
+from application.erasure.disclosure import Disclosure
 from application.webhooks.administration import Webhooks
 from application.webhooks.courier import Means
 from application.webhooks.patience import Patience
@@ -29,6 +30,7 @@ def wire_webhooks(
     views: Views,
     live: Live,
     box: SecretBox,
+    disclosure: Disclosure,
     *,
     private: bool,
     patience: Patience,
@@ -47,6 +49,7 @@ def wire_webhooks(
         box=box,
         clock=ground.clock,
         patience=patience,
+        disclosure=disclosure,
     )
     office = PostOffice(PostgresDeliveries(ground.async_pool), means)
     webhooks = Webhooks(

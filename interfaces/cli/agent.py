@@ -13,6 +13,7 @@ from interfaces.cli.failures import NOT_FOUND, Failure
 from interfaces.cli.listing import items_of, show_list
 from interfaces.cli.output import AsJson, ago, hint, print_fields, print_json, print_line
 from interfaces.cli.session import session_of
+from interfaces.cli.task_read import STORY, At, as_of
 from interfaces.cli.waiting import working
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def list_agents(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def get(context: typer.Context, agent: AgentName, as_json: AsJson = False) -> None:
-    """Show everything that is known of an agent."""
+def get(context: typer.Context, agent: AgentName, at: At = None, as_json: AsJson = False) -> None:
+    """Show everything that is known of an agent, or was at a moment."""
     with session_of(context).connect() as client, working("Asking"):
-        row = client.request("GET", f"/v1/agents/{_id_of(client, agent)}")
+        row = client.request("GET", f"/v1/agents/{_id_of(client, agent)}", params=as_of(at))
     if as_json:
         print_json(row)
         return
@@ -101,6 +102,27 @@ def get(context: typer.Context, agent: AgentName, as_json: AsJson = False) -> No
             "registered": row["registered_at"] and ago(row["registered_at"]),
         }
     )
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    agent: AgentName,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many; all unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what happened to an agent, event by event."""
+    with session_of(context).connect() as client:
+        show_list(
+            client,
+            f"/v1/agents/{_id_of(client, agent)}/history",
+            limit=limit,
+            as_json=as_json,
+            columns=STORY,
+            empty="Nothing happened.",
+        )
 
 
 @app.command()

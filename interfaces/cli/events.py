@@ -13,6 +13,8 @@ from uuid import UUID
 import typer
 
 from interfaces.cli.arguments import parse_pairs
+from interfaces.cli.events_causes import causes, effects
+from interfaces.cli.events_export import check_export, export
 from interfaces.cli.failures import NOT_FOUND, Failure
 from interfaces.cli.output import AsJson, clock, print_json, print_line, text_of
 from interfaces.cli.session import session_of
@@ -28,6 +30,10 @@ LAST = 20
 START = "start"
 
 app = typer.Typer(help="Read the log of everything that happened.", no_args_is_help=True)
+app.command()(causes)
+app.command()(effects)
+app.command()(export)
+app.command("check-export")(check_export)
 
 
 class NothingThere(Failure):
@@ -51,11 +57,6 @@ class Filters:
         )
 
 
-@app.callback()
-def group() -> None:
-    """Keeps `tail` a subcommand although it is the only one."""
-
-
 @app.command()
 def tail(
     context: typer.Context,
@@ -66,7 +67,7 @@ def tail(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Repeatable: tasks, agents, collaborations (these if none), system, tasks.ID.",
+            help="Repeatable: tasks, agents, collaborations (default), system, audit, tasks.ID.",
         ),
     ] = None,
     kind: Annotated[
@@ -104,8 +105,9 @@ def tail(
             if follow:
                 # Before anything is printed: an outage is waited out once the stream has begun.
                 following = streams.enter_context(filters.read(client, after, follow=True))
+        show = print_json if as_json else print_event
         for event in chain(found, following):
-            _print(event, as_json=as_json)
+            show(event)
 
 
 def _channels_of(client: "Client", aggregate: str | None, channels: Sequence[str]) -> Sequence[str]:
@@ -156,10 +158,8 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def _print(event: "Event", *, as_json: bool) -> None:
-    if as_json:
-        print_json(event)
-        return
+def print_event(event: "Event") -> None:
+    """An event on one line, for people."""
     facts = "  ".join(
         f"{name}={text_of(value)}" for name, value in event.data.items() if value is not None
     )

@@ -10,9 +10,12 @@ from interfaces.cli import (
     access_token,
     activity,
     agent,
+    audit,
     client,
     doctor,
     events,
+    history,
+    subject,
     task,
     up,
     user,
@@ -47,8 +50,8 @@ class _InOrder(TyperGroup):
 
 
 _ORDER = (
-    *("demo", "up", "task", "agent", "events", "activity"),
-    *("user", "client", "webhook", "token", "doctor"),
+    *("demo", "up", "task", "agent", "events", "activity", "history", "audit"),
+    *("user", "client", "webhook", "subject", "token", "doctor"),
 )
 
 app = typer.Typer(
@@ -68,8 +71,11 @@ app.add_typer(task.app, name="task")
 app.add_typer(agent.app, name="agent")
 app.add_typer(events.app, name="events")
 app.command("activity")(activity.activity)
+app.add_typer(history.app, name="history")
+app.add_typer(audit.app, name="audit")
 app.add_typer(user.app, name="user")
 app.add_typer(client.app, name="client")
+app.add_typer(subject.app, name="subject")
 app.add_typer(webhook.app, name="webhook")
 app.command("token")(access_token.token)
 app.command("doctor")(doctor.doctor)

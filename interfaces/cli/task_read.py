@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 LIST_LIMIT = 50
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="MOMENT", help="As of then: a time, a cursor, or a version (v7)."),
+]
 Row = Mapping[str, Any]
 
 app = typer.Typer()
@@ -39,18 +43,18 @@ class NoSuchTask(Failure):
 
 
 @app.command()
-def status(context: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
-    """Show how a task stands, with its result or error."""
+def status(context: typer.Context, task_id: TaskId, at: At = None, as_json: AsJson = False) -> None:
+    """Show how a task stands, or stood, with its result or error."""
     with session_of(context).connect() as client, working("Asking"):
-        row = client.request("GET", path_of(task_id) + "/status")
+        row = client.request("GET", path_of(task_id) + "/status", params=as_of(at))
     print_json(row) if as_json else print_fields(_summary(row))
 
 
 @app.command()
-def get(context: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
-    """Show everything that is known of a task."""
+def get(context: typer.Context, task_id: TaskId, at: At = None, as_json: AsJson = False) -> None:
+    """Show everything that is known of a task, or was at a moment."""
     with session_of(context).connect() as client, working("Asking"):
-        row = client.request("GET", path_of(task_id))
+        row = client.request("GET", path_of(task_id), params=as_of(at))
     print_json(row) if as_json else print_fields(_summary(row) | _particulars(row))
 
 
@@ -126,6 +130,32 @@ def wait_for(client: "Client", task_id: str, *, timeout_seconds: float | None) -
         client.tasks.wait(task_id, timeout_seconds=timeout_seconds)
         answer: Row = client.request("GET", path_of(task_id) + "/status")
         return answer
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    task_id: TaskId,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many; all unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what happened to a task, event by event."""
+    with session_of(context).connect() as client:
+        show_list(
+            client,
+            path_of(task_id) + "/history",
+            limit=limit,
+            as_json=as_json,
+            columns=STORY,
+            empty="Nothing happened.",
+        )
+
+
+def as_of(at: str | None) -> dict[str, str]:
+    """The parameters of a read as of a moment, or of now."""
+    return {} if at is None else {"at": at}
 
 
 def path_of(task_id: str) -> str:
@@ -223,4 +253,13 @@ _COLUMNS: dict[str, Callable[[Row], object]] = {
     "ATTEMPT": lambda row: f"{row['attempt']}/{row['max_attempts']}",
     "DONE": lambda row: f"{row['progress']:.0%}",
     "SUBMITTED": lambda row: ago(row["submitted_at"]),
+}
+
+STORY: dict[str, Callable[[Row], object]] = {
+    "VERSION": itemgetter("version"),
+    "CURSOR": itemgetter("cursor"),
+    "TIME": itemgetter("time"),
+    "WHAT": itemgetter("text"),
+    "BY": itemgetter("actor"),
+    "BECAUSE OF": lambda row: row["cause"] or "-",
 }

@@ -43,6 +43,10 @@ NotBefore = Annotated[
 ]
 Deadline = Annotated[str | None, typer.Option(metavar="TIME", help="Fail unless done by then.")]
 Parent = Annotated[str | None, typer.Option(metavar="TASK_ID", help="It is part of.")]
+Subject = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Whom it is about; what is personal can then be erased."),
+]
 Approval = Annotated[
     bool, typer.Option("--approval", help="Do not start before somebody approves.")
 ]
@@ -69,6 +73,7 @@ def submit(
     deadline: Deadline = None,
     parent: Parent = None,
     approval: Approval = False,
+    subject: Subject = None,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -84,6 +89,7 @@ def submit(
         "deadline": parse_moment(deadline, option="--deadline") if deadline else None,
         "parent_id": parent,
         "approval": approval or None,
+        "subject": subject,
         "idempotency_key": idempotency_key,
     }
     given = _input_of(input_text, input_file)

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
@@ -23,6 +23,19 @@ def working(text: str) -> Iterator[None]:
     spinner = _Spinner(text)
     try:
         yield
+    finally:
+        spinner.stop()
+
+
+@contextmanager
+def counting(text: str) -> Iterator[Callable[[int, int], None]]:
+    """The same with how far it is: tell what is yielded how many are done, and of how many."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda _done, _of: None
+        return
+    spinner = _Spinner(text)
+    try:
+        yield lambda done, of: spinner.tell(f"{text}: {done:,} of {of:,}")
     finally:
         spinner.stop()
 
@@ -52,6 +65,12 @@ class _Spinner:
         self._timer = Timer(PATIENCE_SECONDS, self._show)
         self._timer.daemon = True
         self._timer.start()
+
+    def tell(self, text: str) -> None:
+        with self._lock:
+            self._text = text
+            if self._status and not self._stopped:
+                self._status.update(text)
 
     def stop(self) -> None:
         self._timer.cancel()

@@ -4,9 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 
+from interfaces.http.audit import record_refusal
 from interfaces.http.endpoint import Endpoint
 from interfaces.http.envelope import Envelope
 from interfaces.http.live.sessions import Sessions
@@ -38,6 +40,7 @@ def create_app(process: ControlPlane) -> Starlette:
             await process.stop()
             raise
         app.state.sessions = Sessions(process.accounts.principals)
+        process.keyring.when_erased(app.state.recent_answers.forget)
         try:
             yield
         finally:
@@ -50,7 +53,13 @@ def create_app(process: ControlPlane) -> Starlette:
     metrics = RequestMetrics()
     paths = Paths({**endpoints_of(table(metrics), process), WEBSOCKET_PATH: not_upgraded})
     live = LiveEvents(process)
-    app.middleware_stack = Envelope(paths, metrics, live=live, otherwise=app.router)
+    app.middleware_stack = Envelope(
+        paths,
+        metrics,
+        live=live,
+        otherwise=app.router,
+        refused=partial(record_refusal, process),
+    )
     return app
 
 

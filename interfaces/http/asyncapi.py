@@ -5,7 +5,7 @@ types of what is said over the WebSocket.
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args, get_type_hints
 
-from application.live.channel import OF_ONE_THING, SCOPES, VOLATILE, family_of
+from application.live.channel import OF_ONE_THING, OF_ONE_THING_ALONE, SCOPES, VOLATILE, family_of
 from domain.catalogue import EVENTS
 from interfaces.http.event_schemas import data_type_of, event_schemas, what_happened
 from interfaces.http.examples import example_of
@@ -23,6 +23,8 @@ from interfaces.http.schemas.frames import (
     Pong,
     Position,
     RefusalFrame,
+    Replay,
+    Replayed,
     Resync,
     Snapshot,
     StreamPosition,
@@ -43,7 +45,7 @@ read at all is sent away with a code that says so.
 """
 CONVERSATION: tuple[Any, ...] = (
     *(Auth, Hello, Subscribe, Subscribed, Snapshot, EventFrame, CaughtUp, Position, Metrics),
-    *(Output, Unsubscribe, Unsubscribed, Ping, Pong, AuthExpiring, RefusalFrame, Resync),
+    *(Output, Replay, Unsubscribe, Unsubscribed, Ping, Pong, AuthExpiring, RefusalFrame, Resync),
 )
 """Everything that is said over the WebSocket, in the order in which it may come."""
 ANSWERS = {
@@ -57,6 +59,7 @@ STREAMED: dict[str, tuple[Any, str]] = {
     "position": (StreamPosition, "Everything up to here was sent or does not concern you."),
     "metrics": (Figures, "Figures of the tenant, once a second."),
     "output": (TaskOutput, "What a running task wrote."),
+    "replay": (Replayed, "The past, played again."),
 }
 """What comes over SSE beside the events."""
 FAMILIES = {
@@ -64,8 +67,10 @@ FAMILIES = {
     "agents": "Events of agents.",
     "collaborations": "Events of collaborations.",
     "system": "Events of nothing of these.",
+    "audit": "What people did, asked for and were refused.",
     "metrics": "Figures of the tenant, once a second; volatile.",
     "output": "What a running task writes: tokens, log lines; volatile.",
+    "replay": "The past, played again, after `POST /v1/replays`; waits for its readers; volatile.",
 }
 CONVERSATION_TEXT = """\
 JSON objects in text frames; subprotocol `musterroll.v1`, which may be left out. Who asks is told by
@@ -75,7 +80,7 @@ resume, subscribe after the last cursor that was seen.
 """
 STREAM_TEXT = """\
 The same feed as server-sent events: `id` is the cursor, `event` the type, `data` the CloudEvent.
-`caught_up`, `position`, `metrics` and `output` are events of these names. To resume, send
+`caught_up`, `position`, `metrics`, `output` and `replay` are events of these names. To resume, send
 `Last-Event-ID`. In a browser read it with `fetch`: `EventSource` cannot say who asks. Its
 parameters stand in the description of the API.
 """
@@ -281,7 +286,7 @@ def _channels_of(family: str) -> Iterator[tuple[str, Schema]]:
         "messages": _messages([family] if family in VOLATILE else topics),
         "x-scopes": list(SCOPES[family]),
     }
-    if family != "output":
+    if family not in OF_ONE_THING_ALONE:
         yield family, {"address": family, **channel}
     if family in OF_ONE_THING:
         thing = {"id": {"description": "The id of the one thing that is listened to."}}

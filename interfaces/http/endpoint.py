@@ -9,9 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from application.access import Principal, Resource, authorize
 from application.accounts.account import Claims
+from domain.errors import ControlPlaneError, NotFound
+from interfaces.http.audit import REFUSALS, record_command, record_read
 from interfaces.http.bodies import model_of, parse_json, read_body, require_json
 from interfaces.http.credentials import read_token, while_valid
-from interfaces.http.errors import MethodNotAllowed
+from interfaces.http.errors import MethodNotAllowed, status_of
 from interfaces.http.headers import (
     RequestHeaders,
     expected_version,
@@ -22,9 +24,7 @@ from interfaces.http.operation import OPEN, SIGNED_IN, Call, Operation
 from interfaces.http.parameters import parameters_of
 from interfaces.http.ports import ControlPlane
 from interfaces.http.schemas.base import Body
-
-TEMPLATE = "musterroll.template"
-"""Where the path as declared stands in the ASGI scope, for the request log and the metrics."""
+from interfaces.http.scope import CALLER, CLAIMS, ENTRY, TEMPLATE
 
 
 class Endpoint:
@@ -60,6 +60,7 @@ class Endpoint:
             call = await _call(request, headers, operation, self._process)
             return await operation.handler(call)
         claims = read_token(headers, request.scope["query_string"], self._process)
+        request.scope[CLAIMS] = claims
         caller = await _allowed_caller(request, operation, self._process, claims)
         call = await _call(request, headers, operation, self._process, caller=caller, claims=claims)
         if call.key is None:
@@ -73,6 +74,7 @@ async def _allowed_caller(
 ) -> Principal:
     """Who asks, when that is allowed. Raises InvalidToken, InsufficientScope, Foreign."""
     caller = await process.accounts.principals.of(claims)
+    request.scope[CALLER] = caller
     if operation.scope == SIGNED_IN:
         return caller
     agent_id = None
@@ -86,9 +88,30 @@ async def _handled(call: Call[Any, Any], operation: Operation, claims: Claims) -
     principals = call.process.accounts.principals
     # The body may have been long in coming: a token that ended meanwhile counts no more.
     await principals.of(claims)
+    if operation.is_administrative:
+        return await _commanded(call, operation)
+    scope = call.request.scope
+    if operation.is_audit_read:
+        scope[ENTRY] = await record_read(call.process, scope, call.origin())
     if call.is_long_poll:
         return await while_valid(principals, claims, operation.handler(call))
     return await operation.handler(call)
+
+
+async def _commanded(call: Call[Any, Any], operation: Operation) -> Response:
+    """The answer to a command, once the audit trail tells of it."""
+    scope, origin = call.request.scope, call.origin()
+    try:
+        response = await operation.handler(call)
+    except (*REFUSALS, NotFound):
+        # Refusals have entries of their own, and what does not exist was not administered.
+        raise
+    except ControlPlaneError as error:
+        status = status_of(type(error))
+        await record_command(call.process, scope, origin, status=status, code=error.code)
+        raise
+    await record_command(call.process, scope, origin, status=response.status_code)
+    return response
 
 
 async def _call(
@@ -108,7 +131,7 @@ async def _call(
         body, canonical = await _body(request, headers, operation.body, operation.body_optional)
     if caller is not None and given is not None:
         parts = [request.method, request.scope["path"], version, canonical]
-        key = request_key(caller, given, request_parts=parts)
+        key = request_key(caller, given, request_parts=parts, secret=process.request_secret)
     return Call(
         request=request,
         headers=headers,

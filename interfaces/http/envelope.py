@@ -3,6 +3,7 @@ last resort, the log line.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -14,10 +15,10 @@ from structlog.typing import FilteringBoundLogger
 
 from application.ids import uuid7
 from domain.errors import ControlPlaneError
-from interfaces.http.endpoint import TEMPLATE
 from interfaces.http.errors import InternalError, Overloaded
 from interfaces.http.metrics import RequestMetrics
 from interfaces.http.responses import Problem
+from interfaces.http.scope import REQUEST_ID, TEMPLATE
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT", "TRACE"})
 UNREAD_BYTES_MAX = 64 * 1024
@@ -33,6 +34,8 @@ HEADERS = [
 ]
 """Of every answer that does not say otherwise."""
 
+Refused = Callable[[Scope, ControlPlaneError], None]
+
 LOG_GONE = (OSError, ValueError)
 """A log that nobody reads any more (a broken pipe) is no reason to fail a request."""
 
@@ -41,12 +44,19 @@ class Envelope:
     """The outermost ASGI application. Nothing that goes wrong inside gets past it.
 
     `app` answers requests; `live` serves WebSockets; `otherwise` gets what is neither, such as the
-    lifespan.
+    lifespan. `refused` is told of every refusal.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: RequestMetrics, *, live: ASGIApp, otherwise: ASGIApp
+        self,
+        app: ASGIApp,
+        metrics: RequestMetrics,
+        *,
+        live: ASGIApp,
+        otherwise: ASGIApp,
+        refused: Refused,
     ) -> None:
+        self._refused = refused
         self._app = app
         self._live = live
         self._metrics = metrics
@@ -60,6 +70,7 @@ class Envelope:
             return
         began = time.perf_counter()
         answer = _Answer(scope, send)
+        scope[REQUEST_ID] = answer.request_id
         self._metrics.began()
         try:
             await self._guarded(scope, receive, answer)
@@ -98,6 +109,7 @@ class Envelope:
             refusal: ControlPlaneError = InternalError()
             if isinstance(error, ControlPlaneError) and answer.status is None:
                 refusal = error
+                self._refused(scope, error)
             else:
                 with suppress(*LOG_GONE):
                     self._log.exception("request_failed", request_id=answer.request_id)

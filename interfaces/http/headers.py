@@ -78,10 +78,14 @@ def traceparent(headers: RequestHeaders) -> str | None:
     return values[0] if len(values) == 1 and TRACEPARENT.fullmatch(values[0]) else None
 
 
-def request_key(principal: Principal, key: str, *, request_parts: Sequence[object]) -> RequestKey:
+def request_key(
+    principal: Principal, key: str, *, request_parts: Sequence[object], secret: bytes
+) -> RequestKey:
     """What makes a request repeatable.
 
-    The id follows from who asks and the key; the fingerprint tells whether it is the same request.
+    The id follows from who asks and the key; the fingerprint tells whether it is the same request,
+    and is made with a secret, so that it tells nobody what the request held. A plain digest, as
+    it was made before, is compared with what was kept then, and never kept.
     Of a key that is a UUID of version 7, as the SDK's are, the id keeps the time, so that the index
     of the requests grows at its end (`shared/reference/performance.md`, Growth).
     """
@@ -90,7 +94,12 @@ def request_key(principal: Principal, key: str, *, request_parts: Sequence[objec
         time = UUID(key).int >> 80 << 80
         command_id = UUID(int=time | command_id.int & (1 << 80) - 1)
     canonical = orjson.dumps(request_parts, option=orjson.OPT_SORT_KEYS)
-    return RequestKey(command_id=command_id, fingerprint=hashlib.sha256(canonical).digest())
+    fingerprint = hashlib.blake2b(canonical, key=secret, digest_size=32)
+    return RequestKey(
+        command_id=command_id,
+        fingerprint=fingerprint.digest(),
+        former_fingerprint=hashlib.sha256(canonical).digest(),
+    )
 
 
 def ids_of_parts(whole: UUID, count: int) -> list[UUID]:

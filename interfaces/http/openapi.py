@@ -27,6 +27,11 @@ TAGS = {
     "stream": "The same as it happens; WebSockets are described under /docs/events.",
     "activity": "The log in words, newest first, without the routine.",
     "webhooks": "Events posted to where a tenant wants them.",
+    "state": "Everything as of any moment.",
+    "history": "Why it came to be so, and what if.",
+    "audit": "What proves that nobody changed the log, and who asked for what.",
+    "replays": "The past, played again to whoever listens.",
+    "subjects": "Whom tasks are about, and how what is personal of them is erased.",
     "users": "People who may sign in.",
     "clients": "Programs that may sign in.",
     "read-models": "What is shown, folded from the log.",
@@ -82,7 +87,11 @@ class _Schemas(JsonSchemas):
     def parameters(self, kind: type[BaseModel]) -> list[Schema]:
         """The query parameters of a route."""
         schema = self.resolved(kind, "validation")
-        return [_parameter(name, of) for name, of in schema.get("properties", {}).items()]
+        required = schema.get("required", [])
+        return [
+            _parameter(name, of, required=name in required)
+            for name, of in schema.get("properties", {}).items()
+        ]
 
 
 def _named_by(operations: Iterable[Operation]) -> Iterator[tuple[Any, Mode]]:
@@ -96,7 +105,7 @@ def _named_by(operations: Iterable[Operation]) -> Iterator[tuple[Any, Mode]]:
         yield problem, "serialization"
 
 
-def _parameter(name: str, schema: Schema) -> Schema:
+def _parameter(name: str, schema: Schema, *, required: bool) -> Schema:
     # A parameter is left out and never null.
     described = {key: value for key, value in schema.items() if key not in {"title", "anyOf"}}
     options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
@@ -105,6 +114,8 @@ def _parameter(name: str, schema: Schema) -> Schema:
     if described.get("default", "") in (None, []):
         del described["default"]
     parameter: Schema = {"name": name, "in": "query", "schema": described}
+    if required:
+        parameter["required"] = True
     if text := described.pop("description", None):
         parameter["description"] = text
     return parameter

@@ -20,11 +20,14 @@ from interfaces.http.headers import RequestHeaders, ids_of_parts, traceparent
 from interfaces.http.parameters import Parameters, QueryParameters
 from interfaces.http.ports import ControlPlane
 from interfaces.http.schemas.base import Body
+from interfaces.http.scope import ENTRY, concerns
 
 OPEN = "open"
 """In place of a scope: everybody may ask."""
 SIGNED_IN = "signed in"
 """In place of a scope: a principal is needed, and what for is decided by the handler."""
+ADMINISTRATIVE = frozenset({"admin", "agents:admin", "backups:admin"})
+"""What needs one of these scopes and is no query is an administrative command."""
 
 BodyT = TypeVar("BodyT")
 ParametersT = TypeVar("ParametersT")
@@ -60,6 +63,16 @@ class Call(Generic[BodyT, ParametersT]):
     def tenant(self) -> str:
         """The tenant that the call is about."""
         return self.principal.tenant
+
+    @property
+    def entry(self) -> int | None:
+        """Where the audit trail tells of this very read; None where it tells of none."""
+        entry: int | None = self.request.scope.get(ENTRY)
+        return entry
+
+    def concerns(self, **about: object) -> None:
+        """Tell the audit trail what this is about: ids and names, never a secret."""
+        concerns(self.request.scope, **about)
 
     @property
     def seen(self) -> Cursor | None:
@@ -131,7 +144,8 @@ class Operation:
     empty one will do. `errors` are those of this operation alone; what all of its sort share is
     added by `failures`. `versioned`: takes If-Match. `form`: what a form in place of JSON holds.
     `headers`: those of the answer, with their meaning. `also`: other media types that the answer
-    can have.
+    can have. `administrative`: the audit trail tells of it although its scope does not say so;
+    `audited`: likewise, of a read.
     """
 
     method: str
@@ -150,6 +164,8 @@ class Operation:
     versioned: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    administrative: bool = False
+    audited: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a row that would leave open who may do what."""
@@ -168,3 +184,13 @@ class Operation:
     def is_query(self) -> bool:
         """Whether it only answers from what is known."""
         return self.method == "GET"
+
+    @property
+    def is_audit_read(self) -> bool:
+        """Whether it reads what not everybody may know of, and the audit trail tells of that."""
+        return self.audited or self.scope == "audit:read"
+
+    @property
+    def is_administrative(self) -> bool:
+        """Whether it changes who and what there is, and the audit trail tells of that."""
+        return self.administrative or (not self.is_query and self.scope in ADMINISTRATIVE)

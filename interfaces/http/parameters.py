@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from application.cursor import Cursor
 from interfaces.http.errors import InvalidParameter, UnknownParameter
@@ -51,12 +52,12 @@ class ListParameters(QueryParameters):
 
 def parameters_of(kind: type[ParametersT], query: bytes) -> ParametersT:
     """The parameters of a request. Raises InvalidParameter, UnknownParameter."""
-    if not query:
-        defaults: ParametersT = _defaults(kind)
+    defaults: ParametersT | None = None if query else _defaults(kind)
+    if defaults is not None:
         return defaults
     given: dict[str, Any] = {}
     for name, value in _pairs(query):
-        field = kind.model_fields.get(name)
+        field = _fields(kind).get(name)
         if field is None:
             raise UnknownParameter(f"There is no parameter {name[:100]!r} here.")
         if "\0" in value:
@@ -75,9 +76,16 @@ def parameters_of(kind: type[ParametersT], query: bytes) -> ParametersT:
 
 
 @cache
-def _defaults(kind: type[ParametersT]) -> ParametersT:
-    # One for all requests; it is frozen, and every parameter has a default.
-    return kind()
+def _fields(kind: type[Parameters]) -> dict[str, FieldInfo]:
+    """By the names that callers use: `from` is a word of Python's, and so an alias."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
+
+
+@cache
+def _defaults(kind: type[ParametersT]) -> ParametersT | None:
+    # One for all requests, since it is frozen; None where a parameter has no default.
+    required = any(field.is_required() for field in kind.model_fields.values())
+    return None if required else kind()
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

@@ -11,13 +11,26 @@ from pydantic import SecretStr
 from application.accounts.account import AccessTokens
 from application.accounts.administration import Accounts
 from application.accounts.tickets import Tickets
+from application.audit.ports import TrailEntries
+from application.audit.trail import AuditTrail
+from application.causation.causes import Causes
 from application.cloud_events import CloudEvents
 from application.commands import Command, RequestKey
+from application.decisions.whatif import WhatIf
+from application.decisions.why import Why
+from application.erasure.disclosure import Disclosure
+from application.erasure.keyring import Keyring
+from application.erasure.subjects import Subjects
+from application.export.exports import Exports
 from application.live.gate import Gate
 from application.live.hub import Hub
+from application.moments import Moments
 from application.projections.upkeep import ReadModelUpkeep
 from application.queries import Queries
 from application.receipt import Receipt
+from application.replays.replays import Replays
+from application.seals.proofs import Proofs
+from application.time_travel.time_travel import TimeTravel
 from application.webhooks.administration import Webhooks
 from application.workforce import Workforce
 from domain.errors import ControlPlaneError
@@ -76,6 +89,8 @@ class ControlPlane(Protocol):
     @property
     def webhooks(self) -> Webhooks: ...
     @property
+    def proofs(self) -> Proofs: ...
+    @property
     def tickets(self) -> Tickets: ...
     @property
     def settings(self) -> ServerSettings: ...
@@ -89,6 +104,32 @@ class ControlPlane(Protocol):
     def gate(self) -> Gate: ...
     @property
     def cloud_events(self) -> CloudEvents: ...
+    @property
+    def request_secret(self) -> bytes: ...
+    @property
+    def subjects(self) -> Subjects: ...
+    @property
+    def keyring(self) -> Keyring: ...
+    @property
+    def disclosure(self) -> Disclosure: ...
+    @property
+    def moments(self) -> Moments: ...
+    @property
+    def time_travel(self) -> TimeTravel: ...
+    @property
+    def audit(self) -> AuditTrail: ...
+    @property
+    def trail(self) -> TrailEntries: ...
+    @property
+    def replays(self) -> Replays: ...
+    @property
+    def exports(self) -> Exports: ...
+    @property
+    def why(self) -> Why: ...
+    @property
+    def causes(self) -> Causes: ...
+    @property
+    def what_if(self) -> WhatIf: ...
     @property
     def metrics(self) -> CollectorRegistry: ...
 

@@ -32,10 +32,21 @@ ADVICE_FOR = {
     "invalid_client": "Check the client id and the secret; it may have been rotated.",
     "invalid_grant": "Check the username and the password.",
     "last_administrator": "Add another administrator first.",
+    "head_not_found": "Take the size of a head that GET /v1/audit/heads lists.",
+    "not_sealed_yet": "Wait some seconds, until the event is sealed, and ask again.",
+    "seals_incomplete": "Tell whoever runs the service: `muster audit verify` says what is wrong.",
     "on_standby": "Repeat the request: another process is taking over.",
+    "bad_stretch": "Let the range end at `nearest` or later.",
+    "range_too_large": "Let the range end at `nearest`, then ask for the rest.",
     "read_model_behind": "Repeat the query: the read model is catching up with your cursor.",
+    "subject_erased": "Do not submit it: whom it is about has been erased.",
+    "subject_locked": "Put the signing key back that the service had when the task was submitted.",
     "stale_attempt": "Stop working on it: the task is somebody else's now, or has ended.",
+    "replay_ended": "Open another replay of the same stretch.",
+    "too_many_exports": "Wait until one of them has come to its end.",
+    "too_many_replays": "Remove a replay that nobody listens to any more.",
     "too_many_webhooks": "Remove a webhook that nobody needs any more.",
+    "unknown_policy": "Take one of those that `policies` lists.",
 }
 
 

@@ -65,10 +65,10 @@ def answer(
     return Json(content, status, headers)
 
 
-def repeated(body: bytes) -> Response:
+def repeated(body: bytes, status: int = 200) -> Response:
     """The same JSON as before."""
     headers = {"Idempotency-Replayed": "true"}
-    return Response(body, 200, headers, media_type=Json.media_type)
+    return Response(body, status, headers, media_type=Json.media_type)
 
 
 def receipt_answer(

@@ -16,8 +16,9 @@ from benchmarks.report import print_tables, write_json
 from benchmarks.rounds import Outcome, take
 
 RESULTS = Path(__file__).parent / "results"
-ALL = "."
+ALL = "^(?!history_)"
 LIVE = "^live_"
+HISTORY = "^history_"
 
 
 def main() -> int:
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--live", dest="only", action="store_const", const=LIVE, help="only live events"
     )
+    parser.add_argument(
+        "--history", dest="only", action="store_const", const=HISTORY, help="only history"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each figure is taken")
     parser.add_argument(
         "--growth", type=int, metavar="EVENTS", help="how long the log grows; no limit of time then"
@@ -76,13 +80,15 @@ def _effort(asked: argparse.Namespace) -> Effort:
 
 
 def _path(asked: argparse.Namespace, outcome: Outcome) -> Path:
-    """The committed files hold whole runs only, of everything or of live events, with peers and
-    without a failure."""
+    """The committed files hold whole runs only, of everything, live events or history, with the
+    peers where there are any, and without a failure."""
     if asked.json:
         return Path(asked.json)
-    committed = {ALL: RESULTS / "last.json", LIVE: RESULTS / "live.json"}.get(asked.only)
+    names = {ALL: "last.json", LIVE: "live.json", HISTORY: "history.json"}
     partly = asked.quick or asked.rounds or asked.without_peers or outcome.failed
-    return FOLDER / "last.json" if partly or committed is None else committed
+    return (
+        FOLDER / "last.json" if partly or asked.only not in names else RESULTS / names[asked.only]
+    )
 
 
 def _as_ctrl_c(_: int, __: FrameType | None) -> None:

@@ -42,6 +42,13 @@ class Effort:
     live_behind: int
     #: Events of the log that one subscriber is sent from its start; more than are kept in memory.
     live_backlog: int
+    #: Events of a log with a past, the random positions in it that are asked for, and decisions.
+    history_events: int
+    history_positions: int
+    history_decisions: int
+    #: Appending with and without sealing, in turns: how often, and how long each, s.
+    history_seal_rounds: int
+    history_seal_seconds: float
 
     def as_argument(self) -> dict[str, Any]:
         """For a process that does part of it."""
@@ -71,6 +78,11 @@ FULL = Effort(
     live_idle=2_000,
     live_behind=100,
     live_backlog=50_000,
+    history_events=1_000_000,
+    history_positions=200,
+    history_decisions=100_000,
+    history_seal_rounds=9,
+    history_seal_seconds=3.0,
 )
 
 QUICK = Effort(
@@ -96,4 +108,9 @@ QUICK = Effort(
     live_idle=50,
     live_behind=10,
     live_backlog=2_000,
+    history_events=21_000,
+    history_positions=5,
+    history_decisions=500,
+    history_seal_rounds=1,
+    history_seal_seconds=0.3,
 )

@@ -100,6 +100,40 @@ LIVE = {
     "live.frame_bytes": Figure("a frame of ours, on average", "bytes", http=True),
 }
 
+HISTORY = {
+    "history.frame_p50": Figure("freeze frame at a random position, p50", "ms"),
+    "history.frame_p99": Figure("freeze frame at a random position, p99", "ms"),
+    "history.frame_max": Figure("freeze frame at a random position, most", "ms"),
+    "history.open_tasks": Figure("open tasks in a frame, most", "tasks"),
+    "history.take_p50": Figure("a frame kept of the live read models, p50", "ms"),
+    "history.take_max": Figure("a frame kept of the live read models, most", "ms"),
+    "history.prove_p50": Figure("the same folded and compared, p50", "ms"),
+    "history.unequal": Figure("kept frames that differ from the folded ones", "frames"),
+    "history.frames_kept": Figure("frames kept", "frames"),
+    "history.frames_bytes": Figure("all kept frames", "bytes"),
+    "history.bisect_seconds": Figure("bisect over the whole log", "s"),
+    "history.bisect_folds": Figure("bisect over the whole log", "folds"),
+    "history.fill_seconds": Figure("making the log", "s"),
+    "history.why_p50": Figure("why, p50", "ms"),
+    "history.why_p99": Figure("why, p99", "ms"),
+    "history.why_http_p50": Figure("why, p50", "ms", http=True),
+    "history.why_http_p99": Figure("why, p99", "ms", http=True),
+    "history.what_if_seconds": Figure("what if, all decisions", "s"),
+    "history.what_if_decisions": Figure("what if, decisions replayed", "decisions"),
+    "history.what_if_loop_p99": Figure("others wait for a what-if, p99", "ms"),
+    "history.append_without_sealing": Figure("append, 256 in flight, not sealed", "events/s"),
+    "history.append_with_sealing": Figure("append, 256 in flight, sealed", "events/s"),
+    "history.append_cpu_microseconds": Figure("CPU of one append, not sealed", "us"),
+    "history.append_sealed_cpu_microseconds": Figure("CPU of one append, sealed", "us"),
+    "history.sealing_cost_percent": Figure("sealing costs who appends", "%"),
+    "history.sealing_cost_percent_rounds": Figure("the same, round by round", "%"),
+    "history.seal_events": Figure("sealing a log behind", "events/s"),
+    "history.verify_events": Figure("audit verify", "events/s"),
+    "history.verify_events_a_cpu_second": Figure("audit verify, a CPU second of its own", "events"),
+    "history.decided_events": Figure("events of the log with decisions", "events"),
+    "history.sealed_events": Figure("events of the log that is verified", "events"),
+}
+
 PEERS = {
     "musterroll": "Musterroll",
     "pgqueuer": "PgQueuer",
@@ -183,12 +217,17 @@ GOALS = (
     Goal(figure="growth_append", bound=0.9),
     Goal(figure="growth_dispatch", bound=0.9),
     Goal(figure="growth_status", bound=0.9),
+    Goal(figure="history.frame_p99", bound=2_000, at_most=True),
+    Goal(figure="history.why_http_p99", bound=50, at_most=True),
+    Goal(figure="history.what_if_seconds", bound=30, at_most=True),
+    Goal(figure="history.sealing_cost_percent", bound=2, at_most=True),
+    Goal(figure="history.verify_events", bound=300_000),
 )
 
 
 def described(figure: str) -> Figure:
     """A figure by its name, the peers' as well."""
-    known = {**LIMITS, **OURS, **GROWTH, **LIVE}
+    known = {**LIMITS, **OURS, **GROWTH, **LIVE, **HISTORY}
     if figure in known:
         return known[figure]
     peer, _, measured = figure.partition(".")

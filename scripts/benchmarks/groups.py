@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import ours
 from benchmarks.children import Child
 from benchmarks.growth import growth
+from benchmarks.history import HISTORY_GROUPS
 from benchmarks.live import LIVE_GROUPS
 from benchmarks.pgbench import commits_a_second
 from benchmarks.place import NotMeasured, Place
@@ -172,5 +173,5 @@ GROUPS: dict[str, Group] = {
     "service": service,
     **LIVE_GROUPS,
 }
-#: Taken once, at the end, since it compares with itself.
-LAST: dict[str, Group] = {"growth": growth}
+#: Taken once, at the end, since they compare with themselves.
+LAST: dict[str, Group] = {"growth": growth, **HISTORY_GROUPS}

@@ -88,7 +88,17 @@ def pgbench(folder: Path) -> list[str]:
 @asynccontextmanager
 async def a_process(urls: Urls, data_dir: Path) -> AsyncIterator[ControlPlaneProcess]:
     """The service without HTTP, in this process."""
-    process = build(
+    process = made(urls, data_dir)
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.stop()
+
+
+def made(urls: Urls, data_dir: Path) -> ControlPlaneProcess:
+    """The same before it is started."""
+    return build(
         Settings(
             data_dir=data_dir,
             database_url=SecretStr(urls.application),
@@ -97,11 +107,6 @@ async def a_process(urls: Urls, data_dir: Path) -> AsyncIterator[ControlPlanePro
             log_level="error",
         )
     )
-    await process.start()
-    try:
-        yield process
-    finally:
-        await process.stop()
 
 
 def migrated(urls: Urls) -> None:
@@ -212,6 +217,15 @@ def count_by_topic(urls: Urls) -> dict[str, int]:
                 "SELECT topic, count(*) FROM musterroll.events GROUP BY topic"
             ).fetchall()
         )
+
+
+def projectors(pool: Any, names: tuple[str, ...]) -> list[Projector]:
+    """Those that fold the live read models of these names, from one feed."""
+    feed = Feed(PostgresLog(pool))
+    return [
+        Projector(feed, MODELS[name][0](), PostgresReadModelStore(pool, MODELS[name][1]))
+        for name in names
+    ]
 
 
 def replay(urls: Urls, names: list[str]) -> tuple[int, float]:

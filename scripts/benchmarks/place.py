@@ -80,11 +80,18 @@ class Place:
             with psycopg.connect(self.server.owner, autocommit=True) as connection:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
-    def job(self, module: str, told: dict[str, Any], *, python: str | None = None) -> Any:
+    def job(
+        self,
+        module: str,
+        told: dict[str, Any],
+        *,
+        python: str | None = None,
+        seconds_max: float = JOB_SECONDS_MAX,
+    ) -> Any:
         """What a job answers. Raises ChildFailed."""
         words = [python or self.ours_python, "-m", f"benchmarks.jobs.{module}"]
         with Child(words, log=self.log) as child:
-            return child.ask(told, JOB_SECONDS_MAX)
+            return child.ask(told, seconds_max)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from benchmarks.effort import Effort
 from benchmarks.figures import (
     GOALS,
     GROWTH,
+    HISTORY,
     LIMITS,
     LIVE,
     LIVE_FIGURES,
@@ -103,7 +104,8 @@ def _goals(outcome: Outcome, *, everything: bool) -> Table:
     for heading in ("its median", "ratio", "reached"):
         table.add_column(heading, justify="right")
     for verdict in verdicts(outcome.samples):
-        if everything or outcome.samples.get(verdict.goal.figure):
+        of_another_run = verdict.goal.figure in HISTORY
+        if (everything and not of_another_run) or outcome.samples.get(verdict.goal.figure):
             table.add_row(*_goal_row(outcome, verdict))
     return table
 
@@ -170,7 +172,11 @@ def _live(outcome: Outcome) -> Table:
 
 def _without_goals() -> dict[str, Figure]:
     with_goals = {goal.figure for goal in GOALS}
-    return {name: one for name, one in (OURS | GROWTH | LIVE).items() if name not in with_goals}
+    return {
+        name: one
+        for name, one in (OURS | GROWTH | LIVE | HISTORY).items()
+        if name not in with_goals
+    }
 
 
 def _machine_line(machine: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ def test_with_a_pause_what_comes_soon_after_a_long_page_comes_as_one(
 
 async def handed_over(desk: Desk, pause: float) -> list[list[int]]:
     committed = desk.log.read(after=0, limit=10)
+
     async def stands_at(name: str) -> int:
         return watermarks.position(name)
 

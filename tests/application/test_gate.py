@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from application.access import Principal
+from application.erasure.disclosure import CLOSED
 from application.ids import uuid7
 from application.live.gate import Gate
 from application.queries import Queries
@@ -44,7 +45,7 @@ class Entry:
         self.models = CountedModels(stage.source._pool)
         self.watermarks = Watermarks(self.models.checkpoint)
         self.watermarks.attach(asyncio.get_running_loop())
-        queries = Queries(self.models, self.watermarks, stage.bells, 1)
+        queries = Queries(self.models, self.watermarks, stage.bells, 1, CLOSED)
         self.gate = Gate(queries, self.watermarks, epoch=1)
 
     async def committed(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 from application.cloud_events import CloudEvents
 from application.commands import Command
 from application.commands.tasks import SubmitTask
+from application.erasure.disclosure import CLOSED
 from application.follower import SHOWN, LogFollower, Unjudged
 from application.ids import uuid7
 from application.live import hub as hubs
@@ -182,7 +183,7 @@ async def a_hub(desk: Desk) -> Hub:
     """Of an empty log."""
     store = await asyncio.to_thread(desk.log.store)
     cloud_events = CloudEvents(store.store_id, store.epoch)
-    return Hub(PostgresHistory(desk.pool), cloud_events, position=0)
+    return Hub(PostgresHistory(desk.pool), cloud_events, position=0, disclosure=CLOSED)
 
 
 async def settled(hub: Hub, readers: list[Reader], head: int) -> None:

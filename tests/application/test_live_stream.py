@@ -9,6 +9,7 @@ import pytest
 
 from application.cloud_events import CloudEvents
 from application.commands.agents import ChangeAgent, DrainAgent, RegisterAgent, ResumeAgent
+from application.erasure.disclosure import CLOSED
 from application.ids import uuid7
 from application.live import hub as hubs
 from application.live.channel import Channel
@@ -254,7 +255,12 @@ def test_an_outage_in_the_middle_of_a_page_gives_no_event_the_labels_of_a_later_
     async def story() -> list[Mark]:
         store = await asyncio.to_thread(desk.log.store)
         await asyncio.to_thread(desk.execute, registered(agent_id, team="blue"))
-        hub = Hub(OnceAway(desk.pool), CloudEvents(store.store_id, store.epoch), position=1)
+        hub = Hub(
+            OnceAway(desk.pool),
+            CloudEvents(store.store_id, store.epoch),
+            position=1,
+            disclosure=CLOSED,
+        )
         reader = Reader(hub, rng)
         wish = Subscription(Channel("agents"), labels=frozenset({("team", "red")}))
         reader.subscribe([wish], 1)
@@ -292,7 +298,7 @@ def test_labels_are_looked_up_once_and_then_known(database: Database, rng: rando
         store = await asyncio.to_thread(desk.log.store)
         await asyncio.to_thread(desk.execute, registered(agent_id, team="blue"))
         history = Counting(desk.pool)
-        hub = Hub(history, CloudEvents(store.store_id, store.epoch), position=1)
+        hub = Hub(history, CloudEvents(store.store_id, store.epoch), position=1, disclosure=CLOSED)
         reader = Reader(hub, rng)
         reader.subscribe([Subscription(Channel("agents"), labels=frozenset({("team", "blue")}))], 1)
         await settled(hub, [reader], 1)

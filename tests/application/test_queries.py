@@ -12,6 +12,7 @@ from application import queries as queries_module
 from application.commands.agents import DrainAgent, RetireAgent
 from application.commands.tasks import CancelTask, ReportFailed
 from application.cursor import Cursor, CursorAhead
+from application.erasure.disclosure import CLOSED
 from application.queries import EventFilter, Queries, TaskFilter
 from application.waiting import WAITING_REASONS
 from application.watermarks import LOG, Watermarks
@@ -50,7 +51,9 @@ def asked(database: Database, play: Callable[[Desk], Coroutine[Any, Any, None]])
     async def run(stage: Stage) -> None:
         watermarks = Watermarks(stage.source.checkpoint)
         watermarks.attach(asyncio.get_running_loop())
-        await play(Desk(stage, Queries(stage.source, watermarks, stage.bells, 1), watermarks))
+        await play(
+            Desk(stage, Queries(stage.source, watermarks, stage.bells, 1, CLOSED), watermarks)
+        )
 
     played(database, run)
 
@@ -194,7 +197,7 @@ def test_what_belongs_to_another_tenant_is_not_found(database: Database) -> None
         task_id = await stage.submit(tenant=OTHER_TENANT)
         agent_id = await stage.register(tenant=OTHER_TENANT)
         await desk.project()
-        mine = Queries(stage.source, desk.watermarks, desk.stage.bells, 1)
+        mine = Queries(stage.source, desk.watermarks, desk.stage.bells, 1, CLOSED)
 
         for ask in (
             mine.task(TENANT, task_id, seen=None),
@@ -290,7 +293,7 @@ def test_a_change_during_the_look_is_not_waited_for_in_vain(database: Database) 
 
         models = ChangedWhileRead(desk.stage.source._pool)
         models.meanwhile = [change]
-        queries = Queries(models, desk.watermarks, desk.stage.bells, 1)
+        queries = Queries(models, desk.watermarks, desk.stage.bells, 1, CLOSED)
         asking = queries.task_after(TENANT, task_id, version=1, wait_seconds=600, seen=None)
 
         standing = await asyncio.wait_for(asking, 10)
@@ -386,7 +389,7 @@ def test_an_event_committed_during_the_look_is_not_read_twice(database: Database
     async def play(desk: Desk) -> None:
         models = CommittedMeanwhile(desk.stage.source._pool)
         models.meanwhile = desk.stage.submit
-        queries = Queries(models, desk.watermarks, desk.stage.bells, 1)
+        queries = Queries(models, desk.watermarks, desk.stage.bells, 1, CLOSED)
 
         records, to = await queries.events(EventFilter(tenant=TENANT), limit=9, wait_seconds=0)
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from application.cloud_events import CloudEvents
 from application.commands.tasks import CancelTask
 from application.cursor import Cursor
+from application.erasure.disclosure import CLOSED
 from application.ids import uuid7
 from application.webhooks import courier as couriers
 from application.webhooks import post_office
@@ -155,6 +156,7 @@ async def a_post(database: Database, receiver: Receiver) -> AsyncIterator[Post]:
             poster=poster,
             box=SigningKeySecretBox(key),
             clock=lambda: datetime.now(UTC),
+            disclosure=CLOSED,
         )
         try:
             yield Post(stage, receiver, PostgresWebhooks(own), PostgresDeliveries(own), means)

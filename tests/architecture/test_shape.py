@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from application.commands import Command, agents, tasks
+from application.commands import Command, agents, audit, subjects, tasks
 from application.handlers import all_handlers
 from infrastructure.settings import Settings
 from tests.architecture.code import ROOT, SHIPPED, Definition, functions, modules, public
@@ -150,7 +150,7 @@ def test_every_command_has_a_handler() -> None:
     assert all_handlers()
     kinds = {
         kind
-        for module in (agents, tasks)
+        for module in (agents, tasks, audit, subjects)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Command)
     }

@@ -27,6 +27,12 @@ SHIPPED_TOPICS = [
     "agent.resumed",
     "agent.retired",
     "agent.reinstated",
+    "audit.opened",
+    "audit.commanded",
+    "audit.read",
+    "audit.refused",
+    "audit.refusals_counted",
+    "subject.erased",
 ]
 
 SHIPPED_CODES = [

@@ -9,6 +9,7 @@ from hypothesis import given, strategies
 from domain.routing import (
     POLICIES,
     Reading,
+    UnknownPolicyVersion,
     decide,
     least_outstanding,
     queue_percent,
@@ -83,14 +84,14 @@ def test_the_seed_settles_ties_and_neither_agent_is_favoured() -> None:
 def test_the_winner_of_an_unknown_policy_is_not_guessed() -> None:
     decision = replace(decide(WEIGHTED, [a_reading()], seed=1), policy="oracle")
 
-    with pytest.raises(KeyError, match="oracle"):
+    with pytest.raises(UnknownPolicyVersion, match="oracle v1"):
         recomputed_winner(decision)
 
 
 def test_the_winner_under_another_version_of_a_policy_is_not_guessed() -> None:
     decision = replace(decide(WEIGHTED, [a_reading()], seed=1), policy_version=2)
 
-    with pytest.raises(ValueError, match="is at version 1 here"):
+    with pytest.raises(UnknownPolicyVersion, match="weighted_load v2"):
         recomputed_winner(decision)
 
 

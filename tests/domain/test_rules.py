@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, strategies
 
 from domain.agent import Agent
+from domain.audit_trail import Audit
 from domain.capability import can_do
 from domain.catalogue import AGGREGATES, EVENTS, aggregate_of
 from domain.lease import Lease
 from domain.retry import BACKOFF_FIRST, BACKOFF_MAX, backoff
+from domain.subject import Subject
 from domain.task import Task
 from tests.given import ALICE, MINUTE, NOON, SECOND
 from tests.randomly import repeatably
@@ -72,7 +74,7 @@ def test_an_agent_can_do_what_meets_every_requirement(
 
 
 def test_the_catalogue_knows_every_event_under_its_topic_and_its_aggregate() -> None:
-    assert {"task": Task, "agent": Agent} == AGGREGATES
+    assert {"task": Task, "agent": Agent, "audit": Audit, "subject": Subject} == AGGREGATES
     for topic, event in EVENTS.items():
         assert topic == event.TOPIC
         assert issubclass(event, aggregate_of(topic).Event)

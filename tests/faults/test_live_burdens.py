@@ -134,5 +134,5 @@ def ids_of(client: httpx.Client) -> list[str]:
         page = client.get("/v1/events", params={"limit": "1000", **after}).json()
         if not page["items"]:
             return ids
-        ids += [event["id"] for event in page["items"]]
+        ids += [e["id"] for e in page["items"] if not e["type"].startswith("audit.")]
         after = {"after": page["next_cursor"]}

@@ -294,7 +294,11 @@ def eve(service: Service, admin: httpx.Client) -> Iterator[httpx.Client]:
         yield eve
 
 
-BODIES: dict[str, Any] = {"PATCH": {"slots": 2}}
+BODIES: dict[str, Any] = {
+    "/v1/agents/{agent_id}": {"slots": 2},
+    "/v1/replays/{replay_id}/speed": {"speed": 2},
+}
+MOMENTS = {"from": "v1"}
 
 
 def test_what_belongs_to_another_tenant_is_not_there(
@@ -310,6 +314,7 @@ def test_what_belongs_to_another_tenant_is_not_there(
         "{agent_id}": stage.agent_id,
         "{user_id}": user["user_id"],
         "{client_id}": client["client_id"],
+        "{replay_id}": admin.post("/v1/replays", json={"from": "1:1"}).json()["replay_id"],
     }
     named = [one for one in GUARDED if "_id}" in one.path and one.scope != "worker"]
     assert named
@@ -318,12 +323,13 @@ def test_what_belongs_to_another_tenant_is_not_there(
         path = operation.path
         for name, value in ids.items():
             path = path.replace(name, value)
-        foreign = eve.request(operation.method, path, json=BODIES.get(operation.method, {}))
-        nothing = eve.request(
-            operation.method,
-            re.sub(r"\{\w+\}", str(uuid4()), operation.path),
-            json=BODIES.get(operation.method, {}),
-        )
+        asked: dict[str, Any] = {
+            "json": BODIES.get(operation.path, {}),
+            "params": MOMENTS if path.endswith("/diff") else {},
+        }
+        foreign = eve.request(operation.method, path, **asked)
+        path = re.sub(r"\{\w+\}", str(uuid4()), operation.path)
+        nothing = eve.request(operation.method, path, **asked)
 
         assert foreign.status_code == nothing.status_code == 404, operation
         assert foreign.json()["code"] == nothing.json()["code"], operation
@@ -347,8 +353,10 @@ def test_lists_hold_what_belongs_to_the_caller_only(
     ]
     assert eve.get("/v1/agents", params=seen).json()["items"] == []
     for path in ("/v1/events", "/v1/activity"):
-        subjects = {item["subject"] for item in eve.get(path, params=seen).json()["items"]}
+        shown = eve.get(path, params=seen).json()["items"]
+        subjects = {one["subject"] for one in shown if not one["type"].startswith("audit.")}
         assert subjects == {f"task/{theirs['task_id']}"}
+        assert {one["actor"] for one in shown} == {"user/eve"}
     assert eve.get("/v1/tasks/counts", params=seen).json()["counts"]["queued"] == 1
 
 

@@ -18,10 +18,19 @@ def submit(client: httpx.Client, **task: Any) -> dict[str, Any]:
     return made
 
 
+def of_tasks(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events of a page but for those that tell who read the log."""
+    return [event for event in page["items"] if event["type"].startswith("task.")]
+
+
+def place_of(cursor: str) -> int:
+    return int(cursor.partition(":")[2])
+
+
 def test_an_event_is_a_cloud_event(service: Service, admin: httpx.Client) -> None:
     receipt = submit(admin, input={"file": "a.py"}, priority=7)
 
-    (event,) = admin.get("/v1/events").json()["items"]
+    (event,) = of_tasks(admin.get("/v1/events").json())
 
     assert event["id"] == receipt["cursor"] == "1:1"
     assert event["specversion"] == "1.0"
@@ -46,10 +55,9 @@ def test_the_log_is_read_in_order_by_pages(admin: httpx.Client) -> None:
         after = page["next_cursor"]
         if not page["items"]:
             break
-        found += [event["id"] for event in page["items"]]
+        found += [event["id"] for event in of_tasks(page)]
 
     assert found == cursors
-    assert after == cursors[-1]
 
 
 def test_the_log_is_narrowed(admin: httpx.Client) -> None:
@@ -62,7 +70,7 @@ def test_the_log_is_narrowed(admin: httpx.Client) -> None:
     assert ids(type="task.approved") == ["1:3"]
     assert ids(aggregate_id=first["task_id"]) == ["1:1", "1:3"]
     assert ids(after="1:1", until="1:2") == [second["cursor"]]
-    assert ids(after="1:3") == ids(until="1:0") == ids(type="task.forgotten") == []
+    assert ids(until="1:0") == ids(type="task.forgotten") == []
 
 
 def test_a_narrowed_page_says_how_far_it_looked(admin: httpx.Client) -> None:
@@ -71,7 +79,8 @@ def test_a_narrowed_page_says_how_far_it_looked(admin: httpx.Client) -> None:
 
     page = admin.get("/v1/events", params={"type": "task.completed"}).json()
 
-    assert page == {"items": [], "next_cursor": last["cursor"]}
+    assert page["items"] == []
+    assert place_of(page["next_cursor"]) > place_of(last["cursor"])
 
 
 def test_the_log_comes_as_lines_too(admin: httpx.Client) -> None:
@@ -81,9 +90,10 @@ def test_the_log_comes_as_lines_too(admin: httpx.Client) -> None:
     answer = admin.get("/v1/events", headers={"Accept": "application/x-ndjson"})
 
     assert answer.headers["Content-Type"] == "application/x-ndjson"
-    assert answer.headers["Musterroll-Next-Cursor"] == "1:2"
+    end = answer.headers["Musterroll-Next-Cursor"]
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert lines == admin.get("/v1/events").json()["items"]
+    assert lines == admin.get("/v1/events", params={"until": lines[-1]["id"]}).json()["items"]
+    assert place_of(end) > place_of(lines[-1]["id"])
 
 
 def test_a_wait_ends_with_the_next_event(admin: httpx.Client) -> None:
@@ -95,7 +105,7 @@ def test_a_wait_ends_with_the_next_event(admin: httpx.Client) -> None:
     page = admin.get("/v1/events", params={"after": "1:1", "wait": "20"}).json()
     submitter.join()
 
-    assert [event["id"] for event in page["items"]] == ["1:2"]
+    assert [event["type"] for event in of_tasks(page)] == ["task.submitted"]
     assert time.monotonic() - began < 10
 
 
@@ -117,12 +127,14 @@ def test_following_while_others_write_misses_and_doubles_nothing(
         parameters = {"after": after, "wait": "10", "limit": "7"}
         page = admin.get("/v1/events", params=parameters).json()
         assert page["items"], "nothing came for 10 s"
-        found += [event["id"] for event in page["items"]]
+        found += [event["id"] for event in of_tasks(page)]
         after = page["next_cursor"]
     for writer in writers:
         writer.join()
 
-    assert found == [f"1:{position}" for position in range(1, 121)]
+    listed = admin.get("/v1/events", params={"type": "task.submitted", "limit": "1000"}).json()
+    assert found == [event["id"] for event in listed["items"]]
+    assert len(found) == len(set(found)) == 120
 
 
 def test_a_page_of_large_events_is_cut(
@@ -132,9 +144,10 @@ def test_a_page_of_large_events_is_cut(
     monkeypatch.setattr(routes, "CHUNK_EVENTS", 2)
     for _ in range(8):
         submit(admin, input="x" * 30_000)
+    wanted = {"type": "task.submitted"}
 
-    first = admin.get("/v1/events").json()
-    second = admin.get("/v1/events", params={"after": first["next_cursor"]}).json()
+    first = admin.get("/v1/events", params=wanted).json()
+    second = admin.get("/v1/events", params=wanted | {"after": first["next_cursor"]}).json()
 
     assert [len(page["items"]) for page in (first, second)] == [4, 4]
 

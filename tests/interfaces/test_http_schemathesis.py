@@ -29,6 +29,7 @@ WEBHOOK = {
     "after": "now",
     "cursors": [START_OF_LOG],
 }
+PAST = {"policy": "weighted_load", "predicate": "queue.depth > 1", "from": "1:1", "to": "1:2"}
 CONFIGURATION = schemathesis.config.SchemathesisConfig.from_str("""
 seed = 4711
 request-timeout = 40.0
@@ -91,10 +92,28 @@ def _renew_key(headers: Any) -> None:
 def _ask_for_what_is(query: Any, path: str) -> None:
     for name in {"seen", "after", "until"} & set(query or {}):
         query[name] = START_OF_LOG
+    if path.endswith("/export"):
+        for name in {"from", "to"} & set(query or {}):
+            query[name] = PAST[name]
+    if path.endswith("/proof"):
+        query.clear()
+        query["position"] = "1"
+    _ask_for_what_was(query or {}, path)
     if "wait" in (query or {}):
         query["wait"] = 0
-    if "cursor" in (query or {}) and path.endswith(("/activity", "/dead-letters")):
+    if "cursor" in (query or {}) and path.endswith(("/activity", "/dead-letters", "/trail")):
         query["cursor"] = START_OF_LOG
+
+
+def _ask_for_what_was(query: Any, path: str) -> None:
+    if path == "/v1/state":
+        query.pop("cursor", None)
+        query.pop("at", None)
+    for name in {"at", *({"from", "to"} if path.endswith("/diff") else ())} & set(query):
+        query[name] = "v1"
+        # What was brings no news.
+        query.pop("wait", None)
+        query.pop("after_version", None)
 
 
 def _ask_for_what_can_be(body: Any) -> None:
@@ -111,6 +130,8 @@ def _ask_for_what_can_be(body: Any) -> None:
         body["wait_seconds"] = 0
     for name in WEBHOOK.keys() & body.keys():
         body[name] = WEBHOOK[name]
+    for name in PAST.keys() & body.keys():
+        body[name] = PAST[name]
 
 
 def _is_exact(value: Any) -> bool:

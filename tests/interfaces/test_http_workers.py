@@ -194,6 +194,25 @@ def test_answers_are_kept_for_a_while_only() -> None:
     assert recent.find(key) is None
 
 
+def test_answers_about_an_erased_subject_are_forgotten_and_no_others() -> None:
+    now = [0.0]
+    recent = RecentAnswers(clock=lambda: now[0])
+    keys = [RequestKey(command_id=uuid4(), fingerprint=b"1") for _ in range(5)]
+    ada, bob = uuid4(), uuid4()
+    recent.keep(keys[0], b"ada's", about=[ada])
+    recent.keep(keys[1], b"bob's", about=[bob])
+    recent.keep(keys[2], b"nobody's")
+
+    recent.forget(ada)
+    recent.keep(keys[3], b"ada's, made before", about=[bob, ada])
+    found = [recent.find(key) for key in keys]
+    now[0] = 61
+    recent.keep(keys[4], b"[erased]", about=[ada])
+
+    assert found == [None, b"bob's", b"nobody's", None, None]
+    assert recent.find(keys[4]) == b"[erased]"
+
+
 def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
     recent = RecentAnswers()
     keys = [RequestKey(command_id=uuid4(), fingerprint=b"1") for _ in range(5)]

@@ -48,7 +48,7 @@ def test_it_measures_us_and_the_limits_and_goes_on_without_peers(tmp_path: Path)
     found: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())
     assert found["failed"] == {}
     assert found["missing"] == {"pgqueuer": WHY, "live_uwebsockets": WHY}
-    figures = {goal.figure for goal in GOALS if not goal.figure.startswith("growth")}
+    figures = {goal.figure for goal in GOALS if not goal.figure.startswith(("growth", "history"))}
     assert figures <= set(found["figures"])
     may_be_zero = {"lag_tasks_p99", "lag_submit_p99", "live.idle_kib"}
     no_zeros = {
@@ -56,6 +56,26 @@ def test_it_measures_us_and_the_limits_and_goes_on_without_peers(tmp_path: Path)
     }
     assert min(no_zeros.values()) > 0, no_zeros
     assert list(tmp_path.glob("run-*")) == []
+
+
+def test_it_measures_history(tmp_path: Path) -> None:
+    done = subprocess.run(
+        bench(tmp_path, "history"),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_SECONDS_MAX,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())
+    assert found["failed"] == {}
+    assert {goal.figure for goal in GOALS if goal.figure.startswith("history")} <= set(
+        found["figures"]
+    )
+    assert found["figures"]["history.unequal"]["most"] == 0
 
 
 def test_it_leaves_nothing_behind_when_it_is_interrupted(tmp_path: Path) -> None:

@@ -11,6 +11,14 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 -- A handful of rows.
 SELECT number, checksum FROM schema_migrations
 
+-- name: lock
+-- Held by the session. Nobody waits in it, see `_lock`.
+SELECT pg_try_advisory_lock(%s)
+
+-- name: invalid
+-- Whether a concurrent build of this index was begun and not ended.
+SELECT indexrelid FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid
+
 -- name: note
--- In the transaction of the migration itself.
+-- In the transaction of the migration itself, if it has one; else when all of it was done.
 INSERT INTO schema_migrations (number, name, checksum) VALUES (%s, %s, %s)

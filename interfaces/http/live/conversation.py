@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
+from starlette.types import Scope
+
 from application.access import InvalidToken, Principal, Unauthenticated
 from application.accounts.account import Claims
 from application.cursor import CursorAhead
@@ -14,6 +16,7 @@ from application.live.room import STALLED_SECONDS, Stalled, room_in
 from application.live.stream import Order, Stream
 from application.ports import Json
 from domain.errors import ControlPlaneError, EpochEnded, Forbidden, Invalid, NotFound, Unavailable
+from interfaces.http.audit import record_listening, record_refusal
 from interfaces.http.live.formats import WEBSOCKET
 from interfaces.http.live.sessions import Session, Sessions
 from interfaces.http.live.sinks import UNSENT_BYTES_MAX, ConnectionSink
@@ -28,6 +31,7 @@ from interfaces.http.schemas.live import (
     Unsubscribe,
     client_message,
 )
+from interfaces.http.scope import CALLER
 
 MESSAGE_BYTES_MAX = 64 * 1024
 MESSAGES_A_SECOND_MAX = 100
@@ -55,8 +59,12 @@ class TooMuch(Invalid):
 class Conversation:
     """Everything that is said over one connection, from its beginning to its end."""
 
-    def __init__(self, process: ControlPlane, sessions: Sessions, sink: ConnectionSink) -> None:
+    def __init__(
+        self, process: ControlPlane, sessions: Sessions, sink: ConnectionSink, scope: Scope
+    ) -> None:
+        """`scope` is that of the handshake, for the audit trail."""
         self._process = process
+        self._scope = scope
         self._sessions = sessions
         self._sink = sink
         self._principal: Principal | None = None
@@ -94,7 +102,7 @@ class Conversation:
         if self._session is not None:
             self._session.close()
         self._session = self._sessions.open(claims, expiring=self._expiring, ended=self._ended)
-        self._principal = principal
+        self._principal = self._scope[CALLER] = principal
         if self._stream is None:
             self._stream = Stream(self._process.hub, self._sink, principal.tenant)
             self._sink.on_congestion(self._stream.congested)
@@ -184,6 +192,7 @@ class Conversation:
         except (EpochEnded, CursorAhead) as error:
             self._resync(error, message.id)
             return
+        await record_listening(self._process, self._scope, principal, subscriptions)
         names = [str(one.channel) for one in subscriptions]
         begin = partial(self._begin, names, after, snapshot, message.id)
         caught_up = partial(self._caught_up, names, message.id)
@@ -253,6 +262,7 @@ class Conversation:
         self._say({**content, "message": error.message}, message_id)
 
     def _refuse(self, error: ControlPlaneError, message_id: str | None) -> None:
+        record_refusal(self._process, self._scope, error)
         code = next((name for kind, name in CODES if isinstance(error, kind)), error.code)
         self._say({"type": "error", "code": code, "message": error.message}, message_id)
 

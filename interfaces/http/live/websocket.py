@@ -13,6 +13,7 @@ from application.accounts.account import Claims
 from application.ids import uuid7
 from application.live.ports import Ending
 from domain.errors import ControlPlaneError, Forbidden
+from interfaces.http.audit import record_refusal
 from interfaces.http.credentials import bearer_token
 from interfaces.http.envelope import LOG_GONE
 from interfaces.http.errors import (
@@ -31,6 +32,7 @@ from interfaces.http.live.protocol import WIRE
 from interfaces.http.live.sinks import ConnectionSink, SendingSink, WireSink
 from interfaces.http.ports import ControlPlane
 from interfaces.http.responses import Problem
+from interfaces.http.scope import CLAIMS, REQUEST_ID, TEMPLATE
 
 PATH = "/ws/v1/events"
 SUBPROTOCOL = "musterroll.v1"
@@ -71,12 +73,14 @@ class LiveEvents:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, from its handshake to its end."""
         began, request_id = time.monotonic(), str(uuid7())
+        scope[TEMPLATE], scope[REQUEST_ID] = PATH, request_id
         await receive()
         status = 101
         self._open += 1
         try:
             signed_in = await self._admitted(scope, request_id)
         except ControlPlaneError as error:
+            record_refusal(self._process, scope, error)
             refusal = Problem(error, instance=PATH, request_id=request_id)
             status = refusal.status_code
             await refusal(scope, receive, send)
@@ -103,7 +107,7 @@ class LiveEvents:
         subprotocol = SUBPROTOCOL if scope.get("subprotocols") else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         sink, receive = _sink_of(scope, receive, send)
-        conversation = Conversation(self._process, scope["app"].state.sessions, sink)
+        conversation = Conversation(self._process, scope["app"].state.sessions, sink, scope)
         self._strangers.add(conversation)
         try:
             if signed_in is not None:
@@ -153,6 +157,7 @@ class LiveEvents:
             if len(self._strangers) >= STRANGERS_MAX:
                 raise Overloaded
             return None
+        scope[CLAIMS] = claims
         return await self._process.accounts.principals.of(claims), claims
 
     def _require_origin(self, headers: RequestHeaders) -> None:

@@ -1,8 +1,11 @@
 """Users and clients: people and programs with their tenant and scopes."""
 
+from typing import Any
+
 from starlette.responses import Response
 
 from application.accounts.account import (
+    Account,
     AccountExists,
     LastAdministrator,
     ScopeNotGrantable,
@@ -39,6 +42,7 @@ async def add_user(call: Call[UserBody, Parameters]) -> Response:
         request=call.key,
     )
     content = new_user_of(issued, given=body.password is not None)
+    _concerns(call, "user", issued.account)
     return answer(content, 201, replayed=issued.repeated)
 
 
@@ -52,6 +56,7 @@ async def add_client(call: Call[ClientBody, Parameters]) -> Response:
         tenant=body.tenant,
         request=call.key,
     )
+    _concerns(call, "client", issued.account)
     return answer(new_client_of(issued), 201, replayed=issued.repeated)
 
 
@@ -105,6 +110,12 @@ async def list_clients(call: Call[None, AccountListParameters]) -> Response:
     items = [client_of(account) for account in found[:limit]]
     next_cursor = str(items[-1]["client_id"]) if len(found) > limit else None
     return answer({"items": items, "next_cursor": next_cursor})
+
+
+def _concerns(call: Call[Any, Parameters], kind: str, account: Account) -> None:
+    """Who was given what, for those who audit it: of accounts the log holds nothing else."""
+    about = {f"{kind}_id": account.account_id, "name": account.name, "tenant": account.tenant}
+    call.concerns(**about, scopes=" ".join(sorted(account.scopes)))
 
 
 OPERATIONS = [

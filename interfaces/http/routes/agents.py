@@ -17,7 +17,7 @@ from domain.agent import Standing, agent_id_of
 from domain.errors import AgentExists, AgentRetired
 from interfaces.http.fields import unique
 from interfaces.http.operation import Call, Handler, Operation
-from interfaces.http.parameters import Parameters, QueryParameters
+from interfaces.http.parameters import Parameters
 from interfaces.http.responses import answer, path_of, receipt_answer, receipt_members
 from interfaces.http.schemas.agents import (
     AgentAnswer,
@@ -28,13 +28,16 @@ from interfaces.http.schemas.agents import (
     Credentials,
     Registration,
     agent_of,
+    agent_then_of,
 )
 from interfaces.http.schemas.base import AgentReceipt, NoBody
+from interfaces.http.schemas.moments import PAST, AtParameters
 
 
 async def register(call: Call[AgentBody, Parameters]) -> Response:
     """POST /v1/agents. The log comes first, so that a refusal leaves every secret as it was."""
     body, agent_id = call.body, agent_id_of(call.tenant, call.body.name)
+    call.concerns(agent_id=agent_id, name=body.name)
     receipt = await call.process.commands.execute(
         body.registration(call.origin(), agent_id), call.key
     )
@@ -89,9 +92,15 @@ async def rotate_secret(call: Call[NoBody, Parameters]) -> Response:
     return answer(_credentials(issued), replayed=issued.repeated)
 
 
-async def show(call: Call[None, QueryParameters]) -> Response:
-    """GET /v1/agents/{agent_id}."""
+async def show(call: Call[None, AtParameters]) -> Response:
+    """GET /v1/agents/{agent_id}, now or as of a moment."""
     agent_id = call.id_of("agent_id")
+    if call.parameters.at is not None:
+        agent, at = await call.process.time_travel.things.agent(
+            call.tenant, agent_id, call.parameters.at, seen=call.seen
+        )
+        content = agent_then_of(agent, call.process.epoch) | {"at": at.members()}
+        return answer(content, version=agent.status.line.version)
     found: AgentStatus = await call.process.queries.agent(call.tenant, agent_id, seen=call.seen)
     return answer(agent_of(found, call.process.epoch), version=found.line.version)
 
@@ -162,9 +171,10 @@ OPERATIONS = [
         path="/v1/agents/{agent_id}",
         handler=show,
         scope="agents:read",
-        summary="Show an agent",
-        parameters=QueryParameters,
+        summary="Show an agent, now or as of a moment",
+        parameters=AtParameters,
         answer=AgentAnswer,
+        errors=PAST,
     ),
     Operation(
         method="PATCH",

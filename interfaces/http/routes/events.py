@@ -83,7 +83,8 @@ async def _page(call: Call[None, EventParameters]) -> tuple[Sequence[Record], in
         found, looked_up_to = await call.process.queries.events(
             wanted, limit=limit, wait_seconds=0 if records else wait_seconds
         )
-        records.extend(found)
+        # That this was asked is no answer to it.
+        records.extend(record for record in found if record.position != call.entry)
         size += sum(len(record.state) for record in found)
         position = max(looked_up_to, *(record.position for record in found), position)
         if len(found) < limit:
@@ -110,7 +111,9 @@ OPERATIONS = [
         summary="Read the log",
         description=(
             "CloudEvents of the caller's tenant, in log order. With `Accept: application/x-ndjson` "
-            "one a line, and the place to go on in the header Musterroll-Next-Cursor."
+            "one a line, and the place to go on in the header Musterroll-Next-Cursor. Each request "
+            "is an event itself (`audit.read`), which its own answer leaves out, and which ends "
+            "nobody's wait."
         ),
         parameters=EventParameters,
         answer=EventPage,

@@ -22,6 +22,7 @@ async def rebuild(call: Call[NoBody, Parameters]) -> Response:
     if not is_operator(call.principal):
         raise Foreign
     name = call.request.path_params["name"]
+    call.concerns(read_model=name)
     call.process.upkeep.rebuild(name)
     return answer({"read_model": name}, 202)
 

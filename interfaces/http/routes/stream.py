@@ -9,6 +9,7 @@ from application.access import InsufficientScope
 from application.cursor import BadCursor, CursorAhead
 from application.live.channel import BadChannel
 from domain.errors import AggregateNotFound, EpochEnded, ReadModelBehind
+from interfaces.http.audit import record_listening
 from interfaces.http.errors import InvalidParameter
 from interfaces.http.fields import LabelFilter, Name
 from interfaces.http.live.event_stream import EventStream
@@ -43,6 +44,7 @@ async def listen(call: Call[None, StreamParameters]) -> Response:
     after = await gate.place(call.headers.single(b"last-event-id") or wanted.after)
     if call.request.method == "HEAD":
         return Response(media_type=EventStream.media_type)
+    await record_listening(call.process, call.request.scope, call.principal, subscriptions)
     return EventStream(call, subscriptions, after)
 
 

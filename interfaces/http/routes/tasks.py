@@ -1,6 +1,7 @@
 """Tasks: submit, look, decide."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from starlette.responses import Response
 
@@ -12,7 +13,10 @@ from application.commands.tasks import (
     SubmitTask,
     TaskCommand,
 )
+from application.erasure.errors import SubjectErased, SubjectLocked
 from application.ids import uuid7
+from application.projections.task_board import TaskCard
+from application.queries import TaskStanding
 from application.receipt import Receipt
 from domain.errors import (
     AggregateNotFound,
@@ -23,6 +27,7 @@ from domain.errors import (
     TooDeep,
 )
 from interfaces.http.disconnects import while_connected
+from interfaces.http.errors import InvalidParameter
 from interfaces.http.operation import Call, Operation
 from interfaces.http.parameters import Parameters, QueryParameters
 from interfaces.http.responses import (
@@ -33,6 +38,7 @@ from interfaces.http.responses import (
     receipt_members,
 )
 from interfaces.http.schemas.base import NoBody, TaskOutcomes, TaskReceipt
+from interfaces.http.schemas.moments import PAST, AtParameters
 from interfaces.http.schemas.tasks import (
     ReasonBody,
     RetryBatchBody,
@@ -52,8 +58,13 @@ from interfaces.http.schemas.tasks import (
 
 async def submit(call: Call[TaskBody, Parameters]) -> Response:
     """POST /v1/tasks. A repetition gets the first answer, whatever id is drawn here."""
-    specification = call.body.specification()
-    command = SubmitTask(origin=call.origin(), task_id=uuid7(), specification=specification)
+    [subject_id] = await _subjects(call, [call.body])
+    command = SubmitTask(
+        origin=call.origin(),
+        task_id=uuid7(),
+        specification=call.body.specification(),
+        subject_id=subject_id,
+    )
     receipt = await call.process.commands.execute(command, call.key)
     location = path_of("tasks", receipt.aggregate_id)
     return receipt_answer(receipt, "task_id", 202, location=location)
@@ -62,9 +73,17 @@ async def submit(call: Call[TaskBody, Parameters]) -> Response:
 async def submit_batch(call: Call[TaskBatchBody, Parameters]) -> Response:
     """POST /v1/tasks/batch."""
     tasks = call.body.tasks
+    subjects = await _subjects(call, tasks)
     commands = [
-        SubmitTask(origin=origin, task_id=uuid7(), specification=task.specification())
-        for origin, task in zip(call.origins_of_parts(len(tasks)), tasks, strict=True)
+        SubmitTask(
+            origin=origin,
+            task_id=uuid7(),
+            specification=task.specification(),
+            subject_id=subject_id,
+        )
+        for origin, task, subject_id in zip(
+            call.origins_of_parts(len(tasks)), tasks, subjects, strict=True
+        )
     ]
     return await _execute_batch(call, commands, 202)
 
@@ -102,7 +121,9 @@ async def cancel(call: Call[ReasonBody, Parameters]) -> Response:
 
 
 async def show_status(call: Call[None, StatusParameters]) -> Response:
-    """GET /v1/tasks/{task_id}/status, perhaps a long poll."""
+    """GET /v1/tasks/{task_id}/status, perhaps a long poll, or as of a moment."""
+    if call.parameters.at is not None:
+        return await _show_then(call, status_of)
     asked = call.process.queries.task_after(
         call.tenant,
         call.id_of("task_id"),
@@ -115,12 +136,28 @@ async def show_status(call: Call[None, StatusParameters]) -> Response:
     return answer(content, version=content["version"])
 
 
-async def show(call: Call[None, QueryParameters]) -> Response:
-    """GET /v1/tasks/{task_id}."""
+async def show(call: Call[None, AtParameters]) -> Response:
+    """GET /v1/tasks/{task_id}, now or as of a moment."""
+    if call.parameters.at is not None:
+        return await _show_then(call, task_of)
     task_id = call.id_of("task_id")
     standing = await call.process.queries.task(call.tenant, task_id, seen=call.seen)
     content = task_of(standing, call.process.epoch)
     return answer(content, version=content["version"])
+
+
+async def _show_then(
+    call: Call[None, StatusParameters] | Call[None, AtParameters],
+    shown: Callable[[TaskStanding[TaskCard], int], TaskStatusAnswer | TaskAnswer],
+) -> Response:
+    """The task as it was at the moment that is asked for."""
+    if call.parameters.model_fields_set & {"wait", "after_version"}:
+        raise InvalidParameter("What was brings no news: wait and after_version go without at.")
+    standing, at = await call.process.time_travel.things.task(
+        call.tenant, call.id_of("task_id"), call.parameters.at, seen=call.seen
+    )
+    content = shown(standing, call.process.epoch) | {"at": at.members()}
+    return answer(content, version=standing.card.version)
 
 
 async def list_(call: Call[None, TaskListParameters]) -> Response:
@@ -142,6 +179,15 @@ async def count(call: Call[None, QueryParameters]) -> Response:
     """GET /v1/tasks/counts."""
     counts, cursor = await call.process.queries.task_counts(call.tenant, seen=call.seen)
     return answer({"counts": counts, "cursor": str(cursor)})
+
+
+async def _subjects(
+    call: Call[TaskBody, Parameters] | Call[TaskBatchBody, Parameters], tasks: Sequence[TaskBody]
+) -> list[UUID | None]:
+    """Of each task the id of whom it is about."""
+    names = {task.subject for task in tasks if task.subject}
+    ids = await call.process.subjects.ids_of(call.tenant, names) if names else {}
+    return [ids[task.subject] if task.subject else None for task in tasks]
 
 
 async def _execute(
@@ -177,7 +223,7 @@ OPERATIONS = [
         body=TaskBody,
         status=202,
         answer=TaskReceipt,
-        errors=(AggregateNotFound, DeadlinePassed, TooDeep),
+        errors=(AggregateNotFound, DeadlinePassed, TooDeep, SubjectErased, SubjectLocked),
         headers={"Location": "Where the task is served."},
     ),
     Operation(
@@ -223,9 +269,10 @@ OPERATIONS = [
         path="/v1/tasks/{task_id}",
         handler=show,
         scope="tasks:read",
-        summary="Show a task",
-        parameters=QueryParameters,
+        summary="Show a task, now or as of a moment",
+        parameters=AtParameters,
         answer=TaskAnswer,
+        errors=PAST,
     ),
     Operation(
         method="GET",
@@ -235,6 +282,7 @@ OPERATIONS = [
         summary="Show where a task stands, or wait for news of it",
         parameters=StatusParameters,
         answer=TaskStatusAnswer,
+        errors=PAST,
     ),
     Operation(
         method="POST",
@@ -258,7 +306,7 @@ OPERATIONS = [
         body_optional=True,
         versioned=True,
         answer=TaskReceipt,
-        errors=(TaskNotAwaitingApproval,),
+        errors=(TaskNotAwaitingApproval, SubjectLocked),
     ),
     Operation(
         method="POST",
@@ -271,6 +319,7 @@ OPERATIONS = [
         body_optional=True,
         versioned=True,
         answer=TaskReceipt,
+        errors=(SubjectLocked,),
     ),
     Operation(
         method="POST",

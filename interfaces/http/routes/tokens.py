@@ -1,6 +1,7 @@
 """Tokens: a name and a secret for a token that says who bears it (RFC 6749)."""
 
 from typing import Literal, NotRequired
+from uuid import UUID
 
 from starlette.responses import Response
 from typing_extensions import TypedDict
@@ -15,11 +16,13 @@ from application.accounts.account import (
 )
 from application.accounts.sign_in import narrowed
 from interfaces.http.errors import BadTokenRequest, UnsupportedGrantType
+from interfaces.http.fields import UUID_PATTERN
 from interfaces.http.forms import client_of, member, read_form
 from interfaces.http.operation import OPEN, Call, Operation
 from interfaces.http.parameters import Parameters
 from interfaces.http.responses import answer
 from interfaces.http.schemas.base import documented
+from interfaces.http.scope import ACCOUNT
 
 
 @documented
@@ -67,9 +70,12 @@ async def _signed_in(call: Call[None, Parameters], form: dict[str, str]) -> Acco
     match member(form, "grant_type"):
         case "password":
             username, password = member(form, "username"), member(form, "password")
+            call.request.scope[ACCOUNT] = username
             return await sign_in.with_password(username, password, address=address)
         case "client_credentials":
             client_id, secret = client_of(call.headers, form)
+            if UUID_PATTERN.fullmatch(client_id):
+                call.request.scope[ACCOUNT] = UUID(client_id)
             return await sign_in.with_client_secret(client_id, secret, address=address)
         case _:
             raise UnsupportedGrantType

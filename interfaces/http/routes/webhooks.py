@@ -34,7 +34,9 @@ from interfaces.http.schemas.webhooks import (
 async def add(call: Call[WebhookBody, Parameters]) -> Response:
     """POST /v1/webhooks."""
     issued = await call.process.webhooks.add(call.principal, call.body.wanted(), call.key)
-    location = path_of("webhooks", issued.standing.webhook.webhook_id)
+    webhook = issued.standing.webhook
+    call.concerns(webhook_id=webhook.webhook_id, channels=" ".join(webhook.channels))
+    location = path_of("webhooks", webhook.webhook_id)
     return answer(new_webhook_of(issued), 201, location=location, replayed=issued.repeated)
 
 
@@ -123,6 +125,7 @@ OPERATIONS = [
         ),
         body=WebhookBody,
         status=201,
+        administrative=True,
         answer=WebhookAnswer,
         errors=(
             BadTarget,

@@ -67,7 +67,8 @@ async def lease(call: Call[LeaseBody, Parameters]) -> Response:
     found = await while_connected(call.request, asked)
     response = answer(leases_of(found))
     if found.leases:
-        recent.keep(call.key, bytes(response.body))
+        subjects = [one.grant.subject_id for one in found.leases]
+        recent.keep(call.key, bytes(response.body), about=list(filter(None, subjects)))
     return response
 
 

@@ -1,7 +1,7 @@
 """Agents: how they are registered and changed, and how they are shown."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, NotRequired, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -11,9 +11,11 @@ from application.commands import Origin
 from application.commands.agents import RegisterAgent
 from application.cursor import Cursor
 from application.queries import AgentStatus
+from application.time_travel.things import AgentThen
 from interfaces.http.fields import WHOLE, Labels, Name, unique
 from interfaces.http.parameters import ListParameters
 from interfaces.http.schemas.base import AgentReceipt, Body, CursorOut, documented
+from interfaces.http.schemas.moments import InstantOut
 
 Capabilities = Annotated[list[Name], Field(min_length=1, max_length=64)]
 Slots = Annotated[int, Field(ge=1, le=1_000), WHOLE]
@@ -112,8 +114,8 @@ class AgentAnswer(TypedDict):
     cpu: float | None
     """Per cent, from its last heartbeat; null when not reported."""
     memory: float | None
-    queue: int
-    """Work that waits inside the agent."""
+    queue: int | None
+    """Work that waits inside the agent; null as of a moment, as all readings are."""
     load: float | None
     """0 idle to 100 full; null before its first heartbeat."""
     last_heard_at: datetime | None
@@ -124,6 +126,8 @@ class AgentAnswer(TypedDict):
     registered_at: datetime
     version: int
     cursor: CursorOut
+    at: NotRequired[InstantOut]
+    """What the moment came to that was asked for."""
 
 
 @documented
@@ -159,3 +163,8 @@ def agent_of(agent: AgentStatus, epoch: int) -> AgentAnswer:
         "version": line.version,
         "cursor": str(Cursor(epoch, line.position)),
     }
+
+
+def agent_then_of(agent: AgentThen, epoch: int) -> AgentAnswer:
+    """An agent as of a moment."""
+    return {**agent_of(agent.status, epoch), "state": agent.state, "queue": None}

@@ -11,6 +11,7 @@ from application.queries import Fleet
 from interfaces.http.schemas.agents import AgentAnswer
 from interfaces.http.schemas.base import CursorOut, documented
 from interfaces.http.schemas.events import CloudEvent
+from interfaces.http.schemas.moments import InstantOut
 from interfaces.http.schemas.tasks import TaskSummary
 
 ResyncReason = Literal["epoch_ended", "cursor_ahead"]
@@ -171,6 +172,54 @@ class Output(TypedDict):
 
 
 @documented
+class ReplayBegins(TypedDict):
+    """What is played; the first to come."""
+
+    kind: Literal["begin"]
+    replay_id: UUID
+    begin: Annotated[InstantOut, Field(alias="from")]
+    end: Annotated[InstantOut, Field(alias="to")]
+    speed: Annotated[float, Field(examples=[10])]
+    """Recorded seconds in a second."""
+    played: int
+    """How many events were played before."""
+
+
+@documented
+class ReplayedEvent(TypedDict):
+    """A recorded event. Two replays of a stretch bring the same, in the same order."""
+
+    kind: Literal["event"]
+    number: int
+    """Rises by one, from 1 on."""
+    at: datetime
+    """When it was recorded."""
+    event: CloudEvent
+
+
+@documented
+class ReplayEnds(TypedDict):
+    """Nothing more comes."""
+
+    kind: Literal["end"]
+    reason: Literal["played", "removed", "abandoned", "failed"]
+    played: int
+    """How many events were played in all."""
+
+
+Replayed = ReplayBegins | ReplayedEvent | ReplayEnds
+
+
+@documented
+class Replay(TypedDict):
+    """The past, played again: what is played, the events with their timing, and the end."""
+
+    type: Literal["replay"]
+    channel: Annotated[str, Field(examples=["replay.018f6a3e-1c2b-7d4e-9f00-0123456789ab"])]
+    data: Replayed
+
+
+@documented
 class Unsubscribed(Answer):
     """Nothing more comes of these channels."""
 
@@ -237,6 +286,7 @@ SERVER_FRAMES: tuple[Any, ...] = (
     Position,
     Metrics,
     Output,
+    Replay,
     Unsubscribed,
     Pong,
     AuthExpiring,

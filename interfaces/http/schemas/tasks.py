@@ -1,7 +1,7 @@
 """Tasks: how they are asked for, and how they are shown."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, cast
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -27,10 +27,11 @@ from interfaces.http.fields import (
 from interfaces.http.parameters import (
     WHOLE_TEXT,
     ListParameters,
-    QueryParameters,
     Wait,
 )
 from interfaces.http.schemas.base import Body, CursorOut, Refusal, documented
+from interfaces.http.schemas.moments import AtParameters, InstantOut
+from interfaces.http.schemas.subjects import SubjectName
 
 WaitingReason = Annotated[str, Field(json_schema_extra={"enum": list(WAITING_REASONS)})]
 
@@ -76,6 +77,10 @@ class TaskBody(Body):
     """The task on whose behalf it is done."""
     approval: bool = False
     """Whether it waits until somebody approves it."""
+    subject: SubjectName | None = None
+    """Whom or what it is about, by default what its parent is about: its input, result, messages
+    and reasons are then encrypted under a key of that subject, and can be erased. Kind, labels and
+    failure codes stay in clear."""
 
     def specification(self) -> TaskSpecification:
         """The same in the words of the domain."""
@@ -113,7 +118,7 @@ class ReasonBody(Body):
     reason: Reason | None = None
 
 
-class StatusParameters(QueryParameters):
+class StatusParameters(AtParameters):
     """How long to wait for news of a task."""
 
     wait: Wait = 0
@@ -165,6 +170,8 @@ class TaskStatusAnswer(TypedDict):
     cursor: CursorOut
     waiting_reason: WaitingReason | None
     """Why it does not run."""
+    at: NotRequired[InstantOut]
+    """What the moment came to that was asked for."""
 
 
 @documented
@@ -206,6 +213,7 @@ class TaskAnswer(TaskSummary):
 
     input: Any
     result: Any
+    at: NotRequired[InstantOut]
 
 
 @documented
@@ -225,7 +233,9 @@ class TaskCounts(TypedDict):
     cursor: CursorOut
 
 
-def status_of(standing: TaskStanding[TaskState], epoch: int) -> TaskStatusAnswer:
+def status_of(
+    standing: TaskStanding[TaskState] | TaskStanding[TaskCard], epoch: int
+) -> TaskStatusAnswer:
     """Where a task stands."""
     card = standing.card
     return {
@@ -279,7 +289,8 @@ def summary_of(standing: TaskStanding[TaskCard], epoch: int) -> TaskSummary:
 def task_of(standing: TaskStanding[TaskCard], epoch: int) -> TaskAnswer:
     """A task, whole."""
     card = standing.card
-    return {**summary_of(standing, epoch), "input": card.input, "result": card.result}
+    whole = {**summary_of(standing, epoch), "input": card.input, "result": card.result}
+    return cast("TaskAnswer", whole)
 
 
 def _error(card: TaskCard | TaskState) -> Refusal | None:

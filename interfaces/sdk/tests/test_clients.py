@@ -16,6 +16,7 @@ PAIRS = [
     (_groups.Agents, _groups.AsyncAgents),
     (_groups.Users, _groups.AsyncUsers),
     (_groups.Clients, _groups.AsyncClients),
+    (_groups.Subjects, _groups.AsyncSubjects),
 ]
 
 

@@ -15,6 +15,8 @@ GROUPS = {
     "agents": _groups.Agents,
     "users": _groups.Users,
     "clients": _groups.Clients,
+    "subjects": _groups.Subjects,
+    "audit": _groups.Audit,
 }
 
 

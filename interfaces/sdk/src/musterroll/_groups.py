@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from musterroll._calls import Awaiting, Blocking, awaited, blocking, listed, listed_async
 from musterroll._request import Plan
-from musterroll._routes import access, agents, tasks
+from musterroll._routes import access, agents, audit, past, reasons, subjects, tasks
 
 T = TypeVar("T")
 
@@ -33,6 +33,9 @@ class Tasks(_Group):
     status = blocking(tasks.status)
     wait = blocking(tasks.wait)
     get = blocking(tasks.get)
+    history = listed(past.task_history)
+    diff = blocking(past.task_diff)
+    why = blocking(reasons.why)
     list = listed(tasks.list_)
     counts = blocking(tasks.counts)
     cancel = blocking(tasks.cancel)
@@ -50,6 +53,9 @@ class AsyncTasks(_AsyncGroup):
     status = awaited(tasks.status)
     wait = awaited(tasks.wait)
     get = awaited(tasks.get)
+    history = listed_async(past.task_history)
+    diff = awaited(past.task_diff)
+    why = awaited(reasons.why)
     list = listed_async(tasks.list_)
     counts = awaited(tasks.counts)
     cancel = awaited(tasks.cancel)
@@ -65,6 +71,8 @@ class Agents(_Group):
     register = blocking(agents.register)
     list = listed(agents.list_)
     get = blocking(agents.get)
+    history = listed(past.agent_history)
+    diff = blocking(past.agent_diff)
     change = blocking(agents.change)
     drain = blocking(agents.drain)
     resume = blocking(agents.resume)
@@ -78,6 +86,8 @@ class AsyncAgents(_AsyncGroup):
     register = awaited(agents.register)
     list = listed_async(agents.list_)
     get = awaited(agents.get)
+    history = listed_async(past.agent_history)
+    diff = awaited(past.agent_diff)
     change = awaited(agents.change)
     drain = awaited(agents.drain)
     resume = awaited(agents.resume)
@@ -119,3 +129,37 @@ class AsyncClients(_AsyncGroup):
     list = listed_async(access.list_clients)
     rotate_secret = awaited(access.rotate_client_secret)
     delete = awaited(access.delete_client)
+
+
+class Subjects(_Group):
+    """`client.subjects`"""
+
+    get = blocking(subjects.get)
+    erase = blocking(subjects.erase)
+
+
+class AsyncSubjects(_AsyncGroup):
+    """`client.subjects` of the async client"""
+
+    get = awaited(subjects.get)
+    erase = awaited(subjects.erase)
+
+
+class Audit(_Group):
+    """`client.audit`"""
+
+    heads = listed(audit.heads)
+    keys = blocking(audit.keys)
+    prove = blocking(audit.prove)
+    prove_growth = blocking(audit.prove_growth)
+    trail = listed(audit.trail)
+
+
+class AsyncAudit(_AsyncGroup):
+    """`client.audit` of the async client"""
+
+    heads = listed_async(audit.heads)
+    keys = awaited(audit.keys)
+    prove = awaited(audit.prove)
+    prove_growth = awaited(audit.prove_growth)
+    trail = listed_async(audit.trail)

@@ -126,10 +126,11 @@ def receipt(payload: Any) -> Receipt:
 
 
 def with_id(payload: Any) -> Any:
-    """The same members, the id of the task or agent under the name `id`."""
+    """The same members, the id of the task, agent or subject under the name `id`."""
     if not isinstance(payload, dict):
         return payload
-    return {"id": payload.get("task_id") or payload.get("agent_id"), **payload}
+    found = payload.get("task_id") or payload.get("agent_id") or payload.get("subject_id")
+    return {"id": found, **payload}
 
 
 def nothing(_payload: Any) -> None:

@@ -7,23 +7,37 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from musterroll._calls import awaited, blocking, listed, listed_async
 from musterroll._connection import Credentials
+from musterroll._exports import export, export_async
 from musterroll._groups import (
     Agents,
     AsyncAgents,
+    AsyncAudit,
     AsyncClients,
+    AsyncSubjects,
     AsyncTasks,
     AsyncUsers,
+    Audit,
     Clients,
+    Subjects,
     Tasks,
     Users,
 )
 from musterroll._live.wanted import wanted
 from musterroll._live.watching import watch, watch_async
 from musterroll._request import Plan
+from musterroll._routes import history, past, reasons
 from musterroll._routes import log as routes
+from musterroll._routes.history import Moment
 from musterroll._session import Session
 from musterroll.models import AccessToken, TaskStatus
-from musterroll.streams import AsyncEvents, AsyncTaskOutput, Events, TaskOutput
+from musterroll.streams import (
+    AsyncEvents,
+    AsyncReplay,
+    AsyncTaskOutput,
+    Events,
+    Replay,
+    TaskOutput,
+)
 
 if TYPE_CHECKING:
     from musterroll._transport.awaiting import AwaitingTransport
@@ -95,8 +109,21 @@ class Client(_Common):
     def clients(self) -> Clients:
         return Clients(self)
 
+    @property
+    def audit(self) -> Audit:
+        return Audit(self)
+
+    @property
+    def subjects(self) -> Subjects:
+        return Subjects(self)
+
     log = listed(routes.log)
     activity = listed(routes.activity)
+    state = blocking(past.state)
+    bisect = blocking(past.bisect)
+    causes = blocking(reasons.causes)
+    effects = blocking(reasons.effects)
+    what_if = blocking(reasons.what_if)
     health = blocking(routes.health)
     ready = blocking(routes.ready)
     metrics = blocking(routes.metrics)
@@ -132,6 +159,33 @@ class Client(_Common):
         come. Raises what `events` does.
         """
         return TaskOutput(self, task_id)
+
+    def replay(
+        self,
+        begin: Moment,
+        end: Moment | None = None,
+        *,
+        speed: float = 1.0,
+        gap_seconds_max: float | None = None,
+    ) -> Replay:
+        """Recorded events again, with their timing (`speed` times as fast): an iterator.
+
+        `begin` and `end` (None: now) are times or cursors. Idle time of more than
+        `gap_seconds_max` recorded seconds is passed over. It waits for its reader; what comes while
+        the connection is broken may be missed, which raises Unavailable. Raises what `events` does.
+        """
+        asked = history.open_replay(begin, end, speed=speed, gap_seconds_max=gap_seconds_max)
+        return Replay(self, asked)
+
+    def export(
+        self, begin: Moment | None = None, end: Moment | None = None, *, sign: bool = False
+    ) -> Iterator[bytes]:
+        """The log as CloudEvents, one a line, from `begin` (None: the first) to `end` (None: now),
+        in pieces of any size; with `sign`, a last line is signed. Nothing is repeated by itself.
+
+        Raises Invalid, EpochEnded, Unauthorized, Forbidden, and Unavailable when it breaks off.
+        """
+        return export(self, history.export(begin, end, sign=sign))
 
     def watch(self, task_id: str) -> Iterator[TaskStatus]:
         """A task's status now, and again whenever it has changed, up to the final one with its
@@ -204,8 +258,21 @@ class AsyncClient(_Common):
     def clients(self) -> AsyncClients:
         return AsyncClients(self)
 
+    @property
+    def audit(self) -> AsyncAudit:
+        return AsyncAudit(self)
+
+    @property
+    def subjects(self) -> AsyncSubjects:
+        return AsyncSubjects(self)
+
     log = listed_async(routes.log)
     activity = listed_async(routes.activity)
+    state = awaited(past.state)
+    bisect = awaited(past.bisect)
+    causes = awaited(reasons.causes)
+    effects = awaited(reasons.effects)
+    what_if = awaited(reasons.what_if)
     health = awaited(routes.health)
     ready = awaited(routes.ready)
     metrics = awaited(routes.metrics)
@@ -241,6 +308,33 @@ class AsyncClient(_Common):
         come. Raises what `events` does.
         """
         return AsyncTaskOutput(self, task_id)
+
+    def replay(
+        self,
+        begin: Moment,
+        end: Moment | None = None,
+        *,
+        speed: float = 1.0,
+        gap_seconds_max: float | None = None,
+    ) -> AsyncReplay:
+        """Recorded events again, with their timing (`speed` times as fast): an iterator.
+
+        `begin` and `end` (None: now) are times or cursors. Idle time of more than
+        `gap_seconds_max` recorded seconds is passed over. It waits for its reader; what comes while
+        the connection is broken may be missed, which raises Unavailable. Raises what `events` does.
+        """
+        asked = history.open_replay(begin, end, speed=speed, gap_seconds_max=gap_seconds_max)
+        return AsyncReplay(self, asked)
+
+    def export(
+        self, begin: Moment | None = None, end: Moment | None = None, *, sign: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The log as CloudEvents, one a line, from `begin` (None: the first) to `end` (None: now),
+        in pieces of any size; with `sign`, a last line is signed. Nothing is repeated by itself.
+
+        Raises Invalid, EpochEnded, Unauthorized, Forbidden, and Unavailable when it breaks off.
+        """
+        return export_async(self, history.export(begin, end, sign=sign))
 
     def watch(self, task_id: str) -> AsyncIterator[TaskStatus]:
         """A task's status now, and again whenever it has changed, up to the final one with its

@@ -22,6 +22,7 @@ class NewTask(TypedDict, total=False):
     labels: Mapping[str, str]
     parent_id: str
     approval: bool
+    subject: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """What a moment came to: the cursor of the last event until then, and its time."""
+
+    cursor: str
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStatus:
     """Where a task stands. `progress` runs from 0 to 1."""
 
@@ -75,6 +84,7 @@ class TaskStatus:
     version: int = 0
     cursor: str | None = None
     waiting_reason: str | None = None
+    at: Instant | None = None
 
     @property
     def finished(self) -> bool:
@@ -121,6 +131,7 @@ class TaskDetails(TaskCard):
 
     input: Any = None
     result: Any = None
+    at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +165,7 @@ class Agent:
     registered_at: datetime | None = None
     version: int = 0
     cursor: str | None = None
+    at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +212,32 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whom tasks are about. `state` is `known` or `erased`; `subject_id` how the log names it."""
+
+    subject: str
+    subject_id: str = ""
+    state: str = "known"
+    erased_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The log up to a position in one hash, signed. Times are texts, as they were signed."""
+
+    log: str
+    epoch: int
+    size: int
+    position: int
+    root: str
+    recorded_at: str
+    time: str
+    previous: str
+    key_id: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A fact in the log, as a CloudEvent. `id` is its cursor, `data` the event's own fields."""
 
@@ -235,6 +273,24 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A recorded event, played again. `number` rises by one, from 1 on; `at` is when it was
+    recorded."""
+
+    number: int
+    event: Event
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayEnd:
+    """A replay is over: `played`, `removed`, `abandoned` or `failed`."""
+
+    reason: str
+    played: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """An event told in a sentence."""
 
@@ -244,3 +300,25 @@ class Activity:
     type: str = ""
     text: str = ""
     actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An event of one task or agent in words. `cause` is the cursor of the event it answers."""
+
+    cursor: str
+    version: int
+    time: datetime | None = None
+    type: str = ""
+    text: str = ""
+    actor: str | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A field that differs between two moments, as a read shows it."""
+
+    field: str
+    before: Any = None
+    after: Any = None

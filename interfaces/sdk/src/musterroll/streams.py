@@ -1,4 +1,5 @@
-"""Live streams: what happens, as it happens. `client.events` and `client.output` make them.
+"""Live streams: what happens, as it happens. `client.events`, `client.output` and
+`client.replay` make them.
 
 A stream connects when it is first asked for something, or at the beginning of its `with` block. It
 connects anew whenever its connection ends, and goes on where it stopped. It ends when it is closed,
@@ -6,15 +7,17 @@ or its client is. One thread (or task) reads it; a wait that is cancelled loses 
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from musterroll._live.frames import Item, Moved
 from musterroll._live.wanted import Place, Wanted
 from musterroll._request import Request
 from musterroll._routes import tasks
-from musterroll.models import Event, Output, TaskStatus
+from musterroll.errors import Unavailable
+from musterroll.models import Event, Output, Replayed, ReplayEnd, TaskStatus
 
 if TYPE_CHECKING:
     from musterroll._live import listening, reading
@@ -70,6 +73,37 @@ class _OutputOfTask:
         if isinstance(item, Event):
             self.ended = True
         return item if isinstance(item, Output) else None
+
+
+class _Replay:
+    """Recorded events, up to the end of the replay that brings them."""
+
+    def __init__(self, asked: Request[Mapping[str, Any]]) -> None:
+        self.wanted: Wanted | None = None
+        self.ended = False
+        self.asked = asked
+        self.replay_id: str | None = None
+        self._number = 0
+
+    def begin(self, opened: Mapping[str, Any]) -> None:
+        """It was opened, and plays once somebody listens."""
+        self.replay_id = str(opened["replay_id"])
+        self.wanted = Wanted(channels=(str(opened["channel"]),))
+
+    def pick(self, item: Item) -> Replayed | None:
+        if isinstance(item, ReplayEnd):
+            self.ended = True
+            if item.reason != "played":
+                told = f"the replay is over after {item.played} events: {item.reason}"
+                raise Unavailable(told, code=f"replay_{item.reason}")
+        if not isinstance(item, Replayed):
+            return None
+        missed = item.number - self._number - 1
+        self._number = item.number
+        if missed > 0:
+            told = f"{missed} replayed events came while the connection was broken"
+            raise Unavailable(told, code="replay_missed")
+        return item
 
 
 class _Standing(Generic[T_co]):
@@ -178,6 +212,23 @@ class TaskOutput(_BlockingStream[Output]):
         return None if self._of.ended else self._of.wanted
 
 
+class Replay(_BlockingStream[Replayed]):
+    """Recorded events with their timing: `for moment in client.replay(begin, end)`."""
+
+    def __init__(self, owner: "reading.Owner", asked: Request[Mapping[str, Any]]) -> None:
+        self._of = _Replay(asked)
+        super().__init__(owner, self._of)
+
+    @property
+    def replay_id(self) -> str | None:
+        """What the service calls it; None before it is opened, by the first step."""
+        return self._of.replay_id
+
+    def _wanted(self) -> Wanted | None:
+        self._of.begin(self._owner._run(self._of.asked))
+        return self._of.wanted
+
+
 class _AwaitingStream(_Standing[T_co]):
     """An iterator of an event loop, over a WebSocket."""
 
@@ -265,3 +316,20 @@ class AsyncTaskOutput(_AwaitingStream[Output]):
     async def _wanted(self) -> Wanted | None:
         self._of.begin(await self._owner._run(self._of.status()))
         return None if self._of.ended else self._of.wanted
+
+
+class AsyncReplay(_AwaitingStream[Replayed]):
+    """Recorded events with their timing: `async for moment in client.replay(begin, end)`."""
+
+    def __init__(self, owner: "listening.Owner", asked: Request[Mapping[str, Any]]) -> None:
+        self._of = _Replay(asked)
+        super().__init__(owner, self._of)
+
+    @property
+    def replay_id(self) -> str | None:
+        """What the service calls it; None before it is opened, by the first step."""
+        return self._of.replay_id
+
+    async def _wanted(self) -> Wanted | None:
+        self._of.begin(await self._owner._run(self._of.asked))
+        return self._of.wanted

@@ -18,7 +18,7 @@ from musterroll.errors import (
     Unauthorized,
     Unavailable,
 )
-from musterroll.models import Event, Output
+from musterroll.models import Event, Output, Replayed, ReplayEnd
 
 Frame: TypeAlias = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ class Moved:
     caught_up: bool = False
 
 
-Item: TypeAlias = Event | Output | Moved
+Item: TypeAlias = Event | Output | Replayed | ReplayEnd | Moved
 
 
 def frame_in(text: str | bytes) -> Frame:
@@ -73,6 +73,8 @@ def item_of(frame: Frame) -> Item | None:
             return event
         case "output":
             return decode(Output, frame.get("data"))
+        case "replay":
+            return _replayed(frame.get("data"))
         case "position" | "caught_up" | "pong" as kind:
             return Moved(_cursor(frame), kind == "caught_up")
         case "resync":
@@ -95,6 +97,15 @@ def resync(reason: str, cursor: str | None) -> Resync:
         "cursor_ahead": "it lies behind the end of the log",
     }.get(reason, reason)
     return Resync(f"cannot go on at this cursor: {why}", code=reason, extra={"cursor": cursor})
+
+
+def _replayed(said: Any) -> Item | None:
+    match said:
+        case {"kind": "event"}:
+            return decode(Replayed, said)
+        case {"kind": "end"}:
+            return decode(ReplayEnd, said)
+    return None
 
 
 def _cursor(frame: Frame) -> str:

@@ -48,7 +48,7 @@ def wanted(
     if not named:
         raise Invalid("name a channel to listen to, such as tasks", code="bad_channel")
     for name in named:
-        if name == "metrics" or name.startswith("output."):
+        if name == "metrics" or name.startswith(("output.", "replay.")):
             raise Invalid(
                 f"{name} brings no events: what comes over it is not in the log", code="bad_channel"
             )

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musterroll._decode import decode
-from musterroll._request import Pages, Request, at, command, given, of, query, receipt, with_id
+from musterroll._request import Pages, Request, command, given, of, query, receipt, with_id
+from musterroll._request import at as path_of
 from musterroll._routes._lists import listing
+from musterroll._routes.history import Moment
 from musterroll.models import Agent, Receipt, Registration, Secret
 
 
@@ -37,9 +39,13 @@ def list_(*, limit: int | None = None) -> Pages[Agent]:
     return listing("/v1/agents", Agent, limit)
 
 
-def get(agent_id: str) -> Request[Agent]:
-    """One agent. Raises NotFound, Unauthorized, Forbidden or Unavailable."""
-    return query(at("agents", agent_id), of(Agent))
+def get(agent_id: str, *, at: Moment | None = None) -> Request[Agent]:
+    """One agent, as it is, or was `at` a moment: a time, a cursor, or its version `v7`.
+
+    Raises Invalid for a moment that it has not had, NotFound, Unauthorized, Forbidden or
+    Unavailable.
+    """
+    return query(path_of("agents", agent_id), of(Agent), at=at)
 
 
 def change(
@@ -55,7 +61,7 @@ def change(
     Raises NotFound, Conflict, Invalid, Unauthorized, Forbidden or Unavailable.
     """
     return command(
-        at("agents", agent_id),
+        path_of("agents", agent_id),
         receipt,
         given(capabilities=capabilities, slots=slots, labels=labels),
         method="PATCH",
@@ -90,14 +96,16 @@ def rotate_secret(agent_id: str, *, idempotency_key: str | None = None) -> Reque
 
     Raises NotFound, Unauthorized, Forbidden or Unavailable.
     """
-    return command(at("agents", agent_id, "secret"), of(Secret), idempotency_key=idempotency_key)
+    return command(
+        path_of("agents", agent_id, "secret"), of(Secret), idempotency_key=idempotency_key
+    )
 
 
 def _decision(
     agent_id: str, verb: str, if_version: int | None, idempotency_key: str | None
 ) -> Request[Any]:
     return command(
-        at("agents", agent_id, verb),
+        path_of("agents", agent_id, verb),
         receipt,
         if_version=if_version,
         idempotency_key=idempotency_key,

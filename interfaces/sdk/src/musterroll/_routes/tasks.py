@@ -14,7 +14,6 @@ from musterroll._request import (
     Pages,
     Request,
     Steps,
-    at,
     command,
     given,
     of,
@@ -22,7 +21,9 @@ from musterroll._request import (
     receipt,
     with_id,
 )
+from musterroll._request import at as path_of
 from musterroll._routes._lists import listing
+from musterroll._routes.history import Moment
 from musterroll.errors import TimedOut
 from musterroll.models import (
     Counts,
@@ -50,12 +51,15 @@ def submit(
     labels: Mapping[str, str] | None = None,
     parent_id: str | None = None,
     approval: bool | None = None,
+    subject: str | None = None,
     idempotency_key: str | None = None,
 ) -> Request[Receipt]:
     """Submit a task; what is None takes the service's default (requires [kind], priority 5 of
-    0..9, 3 attempts, 300 s for each).
+    0..9, 3 attempts, 300 s for each). With a `subject`, of whom it is about, its input, result and
+    messages are encrypted, and can be erased.
 
-    Raises Invalid, Unauthorized, Forbidden or Unavailable; NotFound for the parent.
+    Raises Invalid, Unauthorized, Forbidden or Unavailable; NotFound for the parent, Conflict for a
+    subject that was erased.
     """
     body = given(
         requires=requires,
@@ -67,6 +71,7 @@ def submit(
         labels=labels,
         parent_id=parent_id,
         approval=approval,
+        subject=subject,
     )
     return command(
         "/v1/tasks",
@@ -91,19 +96,25 @@ def submit_many(
 
 
 def status(
-    task_id: str, *, wait_seconds: int = 0, after_version: int | None = None
+    task_id: str,
+    *,
+    wait_seconds: int = 0,
+    after_version: int | None = None,
+    at: Moment | None = None,
 ) -> Request[TaskStatus]:
     """Where a task stands. With `wait_seconds` (0..30) it answers when the version passes
-    `after_version`, or the wait is over.
+    `after_version`, or the wait is over. `at` a moment (a time, a cursor, or `v7`): where it stood.
 
-    Raises NotFound, Unauthorized, Forbidden or Unavailable.
+    Raises Invalid for a moment that it has not had, NotFound, Unauthorized, Forbidden or
+    Unavailable.
     """
     return query(
-        at("tasks", task_id, "status"),
+        path_of("tasks", task_id, "status"),
         of(TaskStatus),
         wait_seconds=wait_seconds,
         wait=wait_seconds or None,
         after_version=after_version,
+        at=at,
     )
 
 
@@ -126,9 +137,13 @@ def wait(task_id: str, *, timeout_seconds: float | None = None) -> Steps[TaskSta
     return found
 
 
-def get(task_id: str) -> Request[TaskDetails]:
-    """All that is known of a task. Raises NotFound, Unauthorized, Forbidden or Unavailable."""
-    return query(at("tasks", task_id), of(TaskDetails))
+def get(task_id: str, *, at: Moment | None = None) -> Request[TaskDetails]:
+    """All that is known of a task, or was `at` a moment: a time, a cursor, or its version `v7`.
+
+    Raises Invalid for a moment that it has not had, NotFound, Unauthorized, Forbidden or
+    Unavailable.
+    """
+    return query(path_of("tasks", task_id), of(TaskDetails), at=at)
 
 
 def list_(
@@ -214,7 +229,7 @@ def _decision(
     task_id: str, verb: str, body: Any, if_version: int | None, idempotency_key: str | None
 ) -> Request[Receipt]:
     return command(
-        at("tasks", task_id, verb),
+        path_of("tasks", task_id, verb),
         receipt,
         body,
         if_version=if_version,

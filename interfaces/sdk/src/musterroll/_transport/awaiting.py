@@ -1,12 +1,14 @@
 """An event loop waits with aiohttp."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from musterroll._conversation import Conversation, Reply, Result, Send, Sleep
+from musterroll._request import Request
 from musterroll._transport import (
     CONNECT_SECONDS_MAX,
     CONNECTIONS_MAX,
@@ -70,6 +72,29 @@ class AwaitingTransport:
         except (aiohttp.ClientError, TimeoutError) as error:
             told = f"no answer from {self._url} ({silence(error).told})"
             raise Unavailable(told, code="unreachable") from error
+
+    async def stream(self, request: Request[Any], silence_seconds: float) -> AsyncIterator[bytes]:
+        """Send a request, and read its answer as it comes; no longer than `silence_seconds` apart.
+
+        Raises Unavailable without an answer or without all of it, and the error that a refusal is.
+        """
+        connect_seconds = min(self._timeout_seconds, CONNECT_SECONDS_MAX)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._url + target_of(request), encoded=True),
+                headers={"Accept-Encoding": "identity", **request.headers},
+                timeout=silent_at_most(silence_seconds, connect_seconds=connect_seconds),
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:
+                    reply = Reply(response.status, response.headers, await response.read())
+                    raise reply.refusal()
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, TimeoutError) as error:
+            told = f"the answer broke off ({silence(error).told})"
+            raise Unavailable(told, code="connection_ended") from error
 
     async def aclose(self) -> None:
         await self._session.close()
