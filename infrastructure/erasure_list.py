@@ -1,9 +1,6 @@
 """The list of erasures: a file beside the database, that no older database replaces."""
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +9,7 @@ import orjson
 
 from application.erasure.errors import ErasureNotKept, ErasuresUnreadable
 from application.erasure.ports import Erasure
+from infrastructure.appended_lines import AppendedLines
 
 
 class FileErasureList:
@@ -23,6 +21,7 @@ class FileErasureList:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lines = AppendedLines(path)
         self._known: set[UUID] = set()
 
     def read(self) -> list[Erasure]:
@@ -42,30 +41,10 @@ class FileErasureList:
         if not new:
             return
         try:
-            with self._open() as file:
-                size = _size_of_whole_lines(file)
-                try:
-                    os.ftruncate(file, size)
-                    _write(file, b"".join(map(_line, new)))
-                    os.fsync(file)
-                except OSError:
-                    os.ftruncate(file, size)
-                    raise
+            self._lines.append(b"".join(map(_line, new)))
         except OSError as error:
             raise ErasureNotKept(f"The list of erasures: {error.strerror}.") from error
         self._known.update(one.subject_id for one in new)
-
-    @contextmanager
-    def _open(self) -> Iterator[int]:
-        new = not self._path.exists()
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if new:
-                _sync_folder(self._path.parent)
-            yield file
-        finally:
-            os.close(file)
 
     def _erasure(self, number: int, line: bytes) -> Erasure:
         try:
@@ -91,27 +70,3 @@ def _line(erasure: Erasure) -> bytes:
         "actor": erasure.actor,
     }
     return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _size_of_whole_lines(file: int) -> int:
-    end = os.fstat(file).st_size
-    while end > 0:
-        start = max(0, end - 4096)
-        place = os.pread(file, end - start, start).rfind(b"\n")
-        if place >= 0:
-            return start + place + 1
-        end = start
-    return 0
-
-
-def _write(file: int, text: bytes) -> None:
-    while text:
-        text = text[os.write(file, text) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,9 +1,7 @@
 """Heads in a file outside of the database: a line of JSON each, on the disk when it is written."""
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -12,6 +10,7 @@ import orjson
 
 from application.seals.head import BadHead, Head
 from application.seals.ports import HeadsDiffer
+from infrastructure.appended_lines import AppendedLines
 
 LINE_BYTES_MAX = 4_096
 """A head takes some 600."""
@@ -27,6 +26,7 @@ class NdjsonHeads:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lines = AppendedLines(path)
 
     def last(self, log: UUID) -> Head | None:
         """From the end backwards: almost always the last line. Raises OSError, HeadsDiffer."""
@@ -43,29 +43,9 @@ class NdjsonHeads:
         return None
 
     def append(self, heads: Sequence[Head]) -> None:
-        """All of them in one write. Raises OSError."""
-        lines = b"".join(
-            orjson.dumps(head.members(), option=orjson.OPT_APPEND_NEWLINE) for head in heads
-        )
-        with self._opened() as descriptor:
-            _cut_torn_line(descriptor)
-            written = 0
-            while written < len(lines):
-                written += os.write(descriptor, lines[written:])
-            os.fsync(descriptor)
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """To append, by one process at a time; its name is on the disk when it is new."""
-        is_new = not self._path.exists()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if is_new:
-                _sync_folder(self._path.parent)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        """All of them, or none. Raises OSError."""
+        lines = (orjson.dumps(head.members(), option=orjson.OPT_APPEND_NEWLINE) for head in heads)
+        self._lines.append(b"".join(lines))
 
 
 def read_heads(path: Path) -> Iterator[tuple[int, object]]:
@@ -97,19 +77,3 @@ def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
         yield from reversed(pieces)
     if rest:
         yield rest
-
-
-def _cut_torn_line(descriptor: int) -> None:
-    size = os.fstat(descriptor).st_size
-    start = max(0, size - LINE_BYTES_MAX)
-    tail = os.pread(descriptor, size - start, start)
-    if tail and not tail.endswith(b"\n"):
-        os.ftruncate(descriptor, start + tail.rfind(b"\n") + 1)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
