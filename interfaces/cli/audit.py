@@ -249,11 +249,16 @@ def _show(verdict: "Verdict", file: Path | None, *, as_json: bool) -> None:
     if verdict.fault:
         return
     until = f", up to position {last.position}" if last else ""
-    print_line(f"Nothing was changed: {verdict.sealed} events in {verdict.seals} seals{until}.")
-    print_line(f"{verdict.unsealed} events are not sealed yet.")
+    sealed, seals = _counted(verdict.sealed, "event"), _counted(verdict.seals, "seal")
+    print_line(f"Nothing was changed: {sealed} in {seals}{until}.")
+    print_line(f"Not sealed yet: {_counted(verdict.unsealed, 'event')}.")
     if file:
-        print_line(f"Compared with {verdict.compared} heads of {file}.")
+        print_line(f"Compared with {_counted(verdict.compared, 'head')} of {file}.")
     else:
         print_line(
             "No heads were compared: a log that was cut or written anew is not told from this."
         )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
