@@ -1,0 +1,1 @@
+"""Backups of the log: taken, proved, kept, restored to any event."""
