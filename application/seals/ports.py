@@ -86,11 +86,12 @@ class SealStore(Protocol):
     def head(self, size: int) -> Head | None:
         """The one of this size."""
 
-    def next_block(self, *, after: int, limit: int) -> Block | None:
-        """The events behind a position, in its order; None when there are none."""
+    def next_blocks(self, *, after: int, events: int, blocks: int) -> Sequence[Block]:
+        """The events behind a position, in its order: so many blocks at most, each of so many
+        events, the last perhaps of fewer."""
 
-    def keep(self, seal: Seal, nodes: Mapping[Node, bytes]) -> None:
-        """Durably, with the nodes that it completed, all or nothing. Raises SealedElsewhere."""
+    def keep(self, seals: Sequence[Seal], nodes: Mapping[Node, bytes]) -> None:
+        """Durably, with the nodes that they completed, all or nothing. Raises SealedElsewhere."""
 
 
 class HeadsFile(Protocol):

@@ -10,6 +10,7 @@ import structlog
 from application.seals.head import NOTHING_BEFORE, Head
 from application.seals.ports import (
     NODE_HEIGHT_MIN,
+    Block,
     HeadsDiffer,
     HeadsFile,
     Seal,
@@ -24,6 +25,9 @@ from domain.merkle import Tree
 BLOCK_EVENTS = 1_000
 BLOCK_SECONDS = 10.0
 """A block is closed with so many events, or so long after its first."""
+ROUND_BLOCKS, ROUND_SECONDS = 10, 1.0
+"""Where block follows on block, so many are sealed together, or as many as fill up in this time: a
+commit and a line on the disk for each would cost those who append twice as much as the hashing."""
 LOG_WAIT_SECONDS = 5.0
 AWAY_PAUSE_SECONDS = 0.2
 HEADS_AT_ONCE = 1_000
@@ -73,7 +77,7 @@ class Sealer:
                 await asyncio.to_thread(self.begin)
                 while True:
                     await self._wait()
-                    if await asyncio.to_thread(self.seal) is None:
+                    if await asyncio.to_thread(self.seal, blocks_max=ROUND_BLOCKS) is None:
                         # The log is shorter than everybody was told: somebody cut it.
                         await asyncio.sleep(self._block_seconds)
             except SealedElsewhere:
@@ -99,23 +103,35 @@ class Sealer:
         self._catch_up()
         self._told()
 
-    def seal(self) -> Head | None:
-        """Close one block and answer its head; None where there is nothing to seal.
+    def seal(self, *, blocks_max: int = 1) -> Head | None:
+        """Close a block, or several, and answer the newest head; None where there is nothing to
+        seal.
 
         Raises SealedElsewhere, OSError (it is sealed then, and the file behind),
         DatabaseUnavailable (it may be sealed, or not): `begin` finds out.
         """
         with self._working:
-            return self._seal()
+            return self._seal(blocks_max)
 
-    def _seal(self) -> Head | None:
-        former, tree = self._last, self._tree.copy()
-        block = self._store.next_block(
-            after=former.position if former else 0, limit=self._block_events
-        )
-        if block is None:
+    def _seal(self, blocks_max: int) -> Head | None:
+        last, tree = self._last, self._tree.copy()
+        seals, nodes = [], {}
+        for block in self._store.next_blocks(
+            after=last.position if last else 0, events=self._block_events, blocks=blocks_max
+        ):
+            former_size = tree.size
+            nodes.update(tree.extend(block.leaves, above=NODE_HEIGHT_MIN - 1))
+            last = self._head(block, tree, last)
+            seals.append(Seal(head=last, former_size=former_size, leaves=b"".join(block.leaves)))
+        if not seals:
             return None
-        nodes = tree.extend(block.leaves, above=NODE_HEIGHT_MIN - 1)
+        self._store.keep(seals, nodes)
+        self._last, self._tree = last, tree
+        self._file.append([seal.head for seal in seals])
+        self._told()
+        return last
+
+    def _head(self, block: Block, tree: Tree, former: Head | None) -> Head:
         head = Head(
             log=self._log_id,
             epoch=self._epoch,
@@ -127,14 +143,7 @@ class Sealer:
             previous=former.digest if former else NOTHING_BEFORE,
             key_id=self._signer.key_id,
         )
-        head = replace(head, signature=self._signer.sign(head.text))
-        self._store.keep(
-            Seal(head=head, former_size=self._tree.size, leaves=b"".join(block.leaves)), nodes
-        )
-        self._last, self._tree = head, tree
-        self._file.append([head])
-        self._told()
-        return head
+        return replace(head, signature=self._signer.sign(head.text))
 
     async def _wait(self) -> None:
         """Until a block is full, or old enough. Raises DatabaseUnavailable."""
@@ -144,10 +153,12 @@ class Sealer:
             LOG, position + 1, timeout_seconds=LOG_WAIT_SECONDS, poll_seconds=LOG_WAIT_SECONDS
         ):
             pass
-        full = position + self._block_events
-        await watermarks.reached(
-            LOG, full, timeout_seconds=self._block_seconds, poll_seconds=self._block_seconds
-        )
+        for blocks, seconds in ((1, self._block_seconds), (ROUND_BLOCKS, ROUND_SECONDS)):
+            full = position + blocks * self._block_events
+            if not await watermarks.reached(
+                LOG, full, timeout_seconds=seconds, poll_seconds=seconds
+            ):
+                return
 
     def _catch_up(self) -> None:
         kept = self._file.last(self._log_id)

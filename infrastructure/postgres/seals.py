@@ -61,21 +61,20 @@ class PostgresSealStore:
         hashes = nodes_from(peaks, high, low)
         return Tree(size, {peak[0]: hashes.get(peak, b"") for peak in peaks})
 
-    def next_block(self, *, after: int, limit: int) -> Block | None:
+    def next_blocks(self, *, after: int, events: int, blocks: int) -> Sequence[Block]:
         """Hashed in PostgreSQL. Raises DatabaseUnavailable."""
-        rows = self._ask("next_block", after=after, limit=limit)
-        if not rows:
-            return None
-        leaves, position, recorded_at, now = rows[0]
-        return Block(leaves=split(leaves), position=position, recorded_at=recorded_at, now=now)
+        rows = self._ask("next_blocks", after=after, events=events, blocks=blocks)
+        return [
+            Block(leaves=split(leaves), position=position, recorded_at=recorded_at, now=now)
+            for leaves, position, recorded_at, now in rows
+        ]
 
-    def keep(self, seal: Seal, nodes: Mapping[Node, bytes]) -> None:
+    def keep(self, seals: Sequence[Seal], nodes: Mapping[Node, bytes]) -> None:
         """One statement, one commit. Raises SealedElsewhere, DatabaseUnavailable."""
-        head = seal.head
         parameters = {
-            **{name: getattr(head, name) for name in Head.__dataclass_fields__},
-            "former_size": seal.former_size,
-            "leaves": seal.leaves,
+            **{n: [getattr(seal.head, n) for seal in seals] for n in Head.__dataclass_fields__},
+            "former_size": [seal.former_size for seal in seals],
+            "leaves": [seal.leaves for seal in seals],
             **_keys_of(nodes.keys()),
             "hashes": list(nodes.values()),
         }

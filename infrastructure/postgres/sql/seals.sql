@@ -1,11 +1,11 @@
--- name: next_block
--- The events behind the last seal, hashed where they lie: they are not sent, and nobody's interpreter is held up. What is
+-- name: next_blocks
+-- The events behind the last seal, by blocks, hashed where they lie: they are not sent, and nobody's interpreter is held up. What is
 -- hashed is a zero and the canonical bytes (infrastructure/README.md, "Seals"), which is what COPY sends of a row in
 -- binary, columns in this order. The state stands last, so that a large one is copied once; what else is concatenated is
 -- small. Send functions and convert_to depend on no setting of the session.
 SELECT string_agg(leaf, ''::bytea ORDER BY position), max(position), max(recorded_at), clock_timestamp()
 FROM (
-    SELECT position, recorded_at, sha256(
+    SELECT position, recorded_at, (row_number() OVER (ORDER BY position) - 1) / %(events)s AS block, sha256(
         '\x000c00000008'::bytea || int8send(position)
         || '\x00000010' || uuid_send(aggregate_id)
         || '\x00000008' || int8send(version)
@@ -19,9 +19,9 @@ FROM (
         || '\x00000008' || timestamptz_send(recorded_at)
         || int4send(octet_length(state)) || state
     ) AS leaf
-    FROM musterroll.events WHERE position > %(after)s ORDER BY position LIMIT %(limit)s
-) AS block
-HAVING count(*) > 0
+    FROM musterroll.events WHERE position > %(after)s ORDER BY position LIMIT %(events)s * %(blocks)s
+) AS leaves
+GROUP BY block ORDER BY block
 
 -- name: rows
 -- The same bytes, as COPY sends them, of a stretch of the log: by primary key. Its ENCODING is not for binary, so texts are
@@ -79,12 +79,14 @@ JOIN musterroll.seal_nodes n USING (size, height)
 SELECT height, size, hash FROM musterroll.seal_nodes WHERE size > %(after)s AND size <= %(until)s
 
 -- name: keep
--- A seal and its nodes, in one commit.
+-- Seals and their nodes, in one commit.
 WITH sealed AS (
     INSERT INTO musterroll.seals (log_id, epoch, size, position, root, recorded_at, sealed_at, previous, key_id, signature,
                                   former_size, leaves)
-    VALUES (%(log)s, %(epoch)s, %(size)s, %(position)s, %(root)s, %(recorded_at)s, %(time)s, %(previous)s, %(key_id)s,
-            %(signature)s, %(former_size)s, %(leaves)s)
+    SELECT * FROM unnest(%(log)s::uuid[], %(epoch)s::integer[], %(size)s::bigint[], %(position)s::bigint[],
+                         %(root)s::bytea[], %(recorded_at)s::timestamptz[], %(time)s::timestamptz[],
+                         %(previous)s::bytea[], %(key_id)s::text[], %(signature)s::bytea[],
+                         %(former_size)s::bigint[], %(leaves)s::bytea[])
 )
 INSERT INTO musterroll.seal_nodes (size, height, hash)
 SELECT * FROM unnest(%(sizes)s::bigint[], %(heights)s::smallint[], %(hashes)s::bytea[])
