@@ -27,7 +27,7 @@ BLOCK_SECONDS = 10.0
 """A block is closed with so many events, or so long after its first."""
 ROUND_BLOCKS, ROUND_SECONDS = 10, 1.0
 """Where block follows on block, so many are sealed together, or as many as fill up in this time: a
-commit and a line on the disk for each would cost those who append twice as much as the hashing."""
+query, a commit and a line on the disk for each are a good part of what sealing costs."""
 LOG_WAIT_SECONDS = 5.0
 AWAY_PAUSE_SECONDS = 0.2
 HEADS_AT_ONCE = 1_000
@@ -72,18 +72,22 @@ class Sealer:
 
     async def run(self) -> None:
         """Seal until cancelled, through outages of the database. Raises HeadsDiffer, OSError."""
+        blocks_max = ROUND_BLOCKS
         while True:
             try:
                 await asyncio.to_thread(self.begin)
                 while True:
                     await self._wait()
-                    if await asyncio.to_thread(self.seal, blocks_max=ROUND_BLOCKS) is None:
+                    if await asyncio.to_thread(self.seal, blocks_max=blocks_max) is None:
                         # The log is shorter than everybody was told: somebody cut it.
                         await asyncio.sleep(self._block_seconds)
+                    blocks_max = ROUND_BLOCKS
             except SealedElsewhere:
                 log.info("sealed_elsewhere")
             except DatabaseUnavailable:
                 log.debug("no_database")
+                # Ten blocks of the largest events take longer than a statement may.
+                blocks_max = 1
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
     def begin(self) -> None:
