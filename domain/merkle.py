@@ -19,6 +19,8 @@ Range = tuple[int, int]
 """Leaves from one index up to and without another."""
 Node = tuple[int, int]
 """Height and index."""
+Part = tuple[int, bytes]
+"""A whole node by its height, and its hash: what stands in a tree, part by part from the left."""
 
 
 def leaf_hash(content: bytes) -> bytes:
@@ -69,6 +71,17 @@ class Tree:
         """Add leaves, and keep no node."""
         self.extend(leaves, above=HEIGHT_MAX)
 
+    def join(self, parts: Iterable[Part]) -> None:
+        """Add leaves that were hashed elsewhere, by the whole nodes over them, from the left."""
+        for part_height, part in parts:
+            height, node = part_height, part
+            assert self.size % (1 << height) == 0, f"no node of {height} stands at {self.size}"
+            while (peak := self.peaks.pop(height, None)) is not None:
+                node = node_hash(peak, node)
+                height += 1
+            self.peaks[height] = node
+            self.size += 1 << part_height
+
     @property
     def root(self) -> bytes:
         """Of the tree as it is."""
@@ -77,6 +90,48 @@ class Tree:
     def copy(self) -> "Tree":
         """One that grows by itself."""
         return Tree(self.size, dict(self.peaks))
+
+
+class Stretch:
+    """Leaves that stand somewhere in a tree, from an index on, hashed as far as they go without
+    what stands before them: so that many can hash one tree."""
+
+    def __init__(self, start: int, leaves: Sequence[bytes]) -> None:
+        self.start = start
+        self.end = start + len(leaves)
+        self._levels: list[tuple[int, list[bytes]]] = []
+        first, level = start, list(leaves)
+        while level:
+            self._levels.append((first, level))
+            first, level = _level_above(first, level)
+
+    def parts(self, start: int, end: int) -> list[Part]:
+        """The highest whole nodes over some of the leaves, from the left."""
+        assert self.start <= start <= end <= self.end, f"{start} to {end} are not in it"
+        found = []
+        while start < end:
+            height = (end - start).bit_length() - 1
+            if start:
+                height = min(height, (start & -start).bit_length() - 1)
+            first, level = self._levels[height]
+            found.append((height, level[(start >> height) - first]))
+            start += 1 << height
+        return found
+
+    @property
+    def own_root(self) -> bytes:
+        """Of a tree of these leaves alone."""
+        rising: list[bytes] = []
+        for first, level in self._levels:
+            if first % 2:
+                # Up to here the nodes of both trees are the same ones.
+                rest = Tree()
+                rest.grow(level)
+                rising += [rest.peaks[height] for height in sorted(rest.peaks)]
+                break
+            if len(level) % 2:
+                rising.append(level[-1])
+        return fold_peaks(reversed(rising))
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:
@@ -182,6 +237,14 @@ def consistent(old: int, new: int, path: Sequence[bytes], old_root: bytes, new_r
             latter = node_hash(latter, beside)
         at, last = at >> 1, last >> 1
     return last == 0 and former == old_root and latter == new_root
+
+
+def _level_above(first: int, level: Sequence[bytes]) -> tuple[int, list[bytes]]:
+    """The whole nodes over a level that begins with this index, and the index of the first."""
+    skipped, sha256 = first % 2, hashlib.sha256
+    pairs = iter(level[skipped : len(level) - (len(level) - skipped) % 2])
+    above = [sha256(NODE + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+    return (first + skipped) >> 1, above
 
 
 def _split(size: int) -> int:

@@ -1,6 +1,12 @@
 """What can be wrong with an archive, a repository, or what somebody wants of them."""
 
+from functools import partial
+from typing import Any
+
 from domain.errors import Conflict, Unavailable
+
+UNREADABLE_HERE = frozenset({"key_missing"})
+"""Faults that say nothing of an archive, only that nobody here can read it."""
 
 
 class BadArchive(Conflict):
@@ -19,9 +25,14 @@ class BadArchive(Conflict):
             [f" in {file}" if file else "", f" at byte {byte}" if byte is not None else ""]
         )
         super().__init__(f"{message}{where} ({fault}).", fault=fault, file=file, byte=byte)
+        self._said = message
         self.fault = fault
         self.file = file
         self.byte = byte
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As another process found it."""
+        return partial(BadArchive, file=self.file, byte=self.byte), (self.fault, self._said)
 
 
 class RepositoryUnavailable(Unavailable):

@@ -14,6 +14,7 @@ from domain.merkle import (
     EMPTY_ROOT,
     Node,
     Range,
+    Stretch,
     Tree,
     consistency_ranges,
     consistent,
@@ -201,3 +202,41 @@ def test_every_range_of_a_proof_can_be_put_together_from_whole_nodes(rng: random
 
             hashes = [mth(LEAVES[i << h : (i + 1) << h]) for h, i in peaks]
             assert fold_peaks(hashes) == mth(LEAVES[start:end])
+
+
+# A tree that many hash, each a stretch of its leaves.
+
+
+def test_stretches_that_were_hashed_apart_make_up_the_tree() -> None:
+    rng = random.Random(9162)
+    for _ in range(60):
+        tree, at, size = Tree(), 0, rng.randrange(len(LEAVES))
+        while at < size:
+            end = min(size, at + rng.randrange(1, 90))
+            stretch = Stretch(at, LEAVES[at:end])
+            middle = rng.randrange(at, end + 1)
+
+            tree.join(stretch.parts(at, middle))
+            assert tree.root == root_of(LEAVES[:middle])
+            tree.join(stretch.parts(middle, end))
+
+            assert stretch.own_root == mth(LEAVES[at:end])
+            at = end
+        grown = Tree()
+        grown.grow(LEAVES[:size])
+        assert (tree.size, tree.peaks) == (grown.size, grown.peaks)
+
+
+def test_a_stretch_of_nothing_is_an_empty_tree() -> None:
+    stretch = Stretch(5, [])
+
+    assert stretch.own_root == EMPTY_ROOT
+    assert stretch.parts(5, 5) == []
+
+
+def test_a_node_stands_only_where_it_is_whole() -> None:
+    tree = Tree()
+    tree.grow(LEAVES[:1])
+
+    with pytest.raises(AssertionError, match="no node of 1 stands at 1"):
+        tree.join([(1, LEAVES[0])])
