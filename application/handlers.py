@@ -1,7 +1,8 @@
 """Which handler decides which command: the one list."""
 
-from application.commands import Command, audit
+from application.commands import Command, audit, imports
 from application.commands import agents as agent
+from application.commands import archives as archive
 from application.commands import subjects as subject
 from application.commands import tasks as task
 from application.control_plane import Handler
@@ -12,6 +13,7 @@ def all_handlers(sealing: Sealing = NO_SUBJECTS) -> dict[type[Command], Handler]
     """A handler for every command there is."""
     tasks, agents = task.TaskCommands(sealing), agent.AgentCommands()
     trail = audit.AuditCommands()
+    archives = archive.ArchiveCommands()
     return {
         task.SubmitTask: tasks.submit,
         task.ApproveTask: tasks.approve,
@@ -35,9 +37,17 @@ def all_handlers(sealing: Sealing = NO_SUBJECTS) -> dict[type[Command], Handler]
         agent.DrainAgent: agents.drain,
         agent.ResumeAgent: agents.resume,
         agent.RetireAgent: agents.retire,
+        imports.ImportHistory: imports.ImportCommands().take,
         subject.EraseSubject: subject.SubjectCommands().erase,
         audit.RecordCommand: trail.record_command,
         audit.RecordRead: trail.record_read,
         audit.RecordRefusal: trail.record_refusal,
         audit.CountRefusals: trail.count_refusals,
+        archive.StartArchive: archives.start,
+        archive.RecordFound: archives.record_found,
+        archive.RecordStored: archives.record_stored,
+        archive.RecordVerified: archives.record_verified,
+        archive.RecordArchiveFailed: archives.record_failed,
+        archive.RecordDrilled: archives.record_drilled,
+        archive.ExpireArchive: archives.expire,
     }

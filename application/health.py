@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from application.archives.alarm import BackupAlarm
 from application.duties import Duty
 from application.follower import SHOWN
 from application.ports import EventLog
@@ -33,6 +34,8 @@ class Health:
         live: Sequence[Duty],
         sealing: Duty,
         keeper: FrameKeeper,
+        backups: BackupAlarm,
+        backing_up: Sequence[Duty],
         duties: Sequence[Duty],
     ) -> None:
         self._log = log
@@ -42,6 +45,8 @@ class Health:
         self._live = live
         self._sealing = sealing
         self._keeper = keeper
+        self._backups = backups
+        self._backing_up = backing_up
         self._duties = duties
 
     async def readiness(self) -> dict[str, Any]:
@@ -49,7 +54,7 @@ class Health:
 
         Ready when the database answers, this process leads, and its read models and live events
         are near the head. Sealing is shown, and keeps nobody from being served when it fails; so
-        are frames that differ from what the read models were.
+        are frames that differ from what the read models were, and backups that are late.
         """
         try:
             head = await asyncio.to_thread(self._log.head)
@@ -74,7 +79,14 @@ class Health:
         ready = all(check["ok"] for check in checks.values())
         return {
             "ready": ready,
-            "checks": {**checks, "seals": self._seals(head), "frames": self._frames()},
+            "checks": {
+                **checks,
+                "seals": self._seals(head),
+                "frames": self._frames(),
+                "backups": self._backups.readiness(
+                    failing=any(duty.failing for duty in self._backing_up)
+                ),
+            },
         }
 
     def figures(self) -> Figures:
@@ -91,6 +103,18 @@ class Health:
             "frames_unequal": (
                 "Positions at which a fold of the log differs from what the read models were",
                 float(self._keeper.unequal),
+            ),
+            "backup_age_seconds": (
+                "How long ago an archive was last verified; 0 where none ever was",
+                self._backups.age_seconds,
+            ),
+            "backup_unprotected_seconds": (
+                "For how long an event has been in no verified archive",
+                self._backups.unprotected_seconds,
+            ),
+            "backup_late": (
+                "1 while that is longer than two intervals",
+                float(self._backups.ringing),
             ),
             "duty_failing": (
                 "1 while work in the background keeps failing",

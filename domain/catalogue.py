@@ -9,12 +9,14 @@ from typing import Any
 
 from domain.agent import Agent
 from domain.aggregate import Aggregate
+from domain.archive import Archive
 from domain.audit_trail import Audit
+from domain.restoration import Store
 from domain.subject import Subject
 from domain.task import Task
 
 AGGREGATES: dict[str, type[Aggregate]] = {
-    kind.TOPIC: kind for kind in (Task, Agent, Audit, Subject)
+    kind.TOPIC: kind for kind in (Task, Agent, Audit, Subject, Archive, Store)
 }
 
 

@@ -202,6 +202,21 @@ class AgentRetired(Conflict):
         super().__init__(f"Agent {agent_id} is retired.")
 
 
+# Archives.
+
+
+class ArchiveNotReady(Conflict):
+    """It takes an archive that is stored or verified, and not one that is running, failed or
+    expired."""
+
+    code = "archive_not_ready"
+
+    def __init__(self, archive_id: UUID, status: str) -> None:
+        super().__init__(
+            f"Archive {archive_id} is {status}, not stored or verified.", status=str(status)
+        )
+
+
 # Reading.
 
 

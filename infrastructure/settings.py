@@ -113,6 +113,69 @@ class Settings(BaseSettings):
         description="Let webhooks post to private addresses, and without TLS; "
         "else to public ones by https only.",
     )
+    backup_store: str | None = Field(
+        None,
+        description="Where archives are kept: a folder, `file:///folder` or `s3://bucket/prefix`; "
+        "default: `backups` in the data folder.",
+    )
+    backup_s3_endpoint: str | None = Field(
+        None, description="Another S3 service than Amazon's: its URL. Credentials: AWS_* variables."
+    )
+    backup_s3_region: str | None = Field(
+        None, description="Region of the bucket; default: what AWS_* variables say."
+    )
+    backup_seconds: float = Field(
+        300,
+        ge=0,
+        le=86400,
+        description="Age at which an event gets into an archive, s; 0: there is no schedule.",
+    )
+    backup_full_hours: float = Field(
+        24, gt=0, le=8760, description="How often an archive is written whole, hours."
+    )
+    backup_drill_days: float = Field(
+        7, ge=0, le=3650, description="How often the newest archive is drilled, days; 0: never."
+    )
+    backup_verify_level: int = Field(
+        2, ge=0, le=3, description="How thoroughly an archive is verified once it is stored."
+    )
+    backup_recipients: Annotated[
+        tuple[Annotated[str, Field(max_length=200)], ...], BeforeValidator(listed), NoDecode
+    ] = Field(
+        (),
+        max_length=100,
+        description="Who can read archives: age public keys; a list, or one text with commas. "
+        "Without any, archives are not encrypted.",
+    )
+    backup_identity_file: Path | None = Field(
+        None,
+        description="age identities with which encrypted archives are read; "
+        "the service can write them without.",
+    )
+    backup_keep_last: int = Field(
+        48, ge=1, le=100_000, description="How many of the newest archives stay."
+    )
+    backup_keep_daily: int = Field(
+        7, ge=0, le=10_000, description="Of how many days the newest archive stays."
+    )
+    backup_keep_weekly: int = Field(
+        4, ge=0, le=10_000, description="Of how many weeks the newest archive stays."
+    )
+    backup_keep_monthly: int = Field(
+        12, ge=0, le=10_000, description="Of how many months the newest archive stays."
+    )
+    backup_keep_days_min: float = Field(
+        1, ge=0, le=36_500, description="Age up to which every archive stays, days."
+    )
+    backup_grace_hours: float = Field(
+        24, ge=0, le=8760, description="Age up to which a file that no archive names stays, hours."
+    )
+    backup_lock_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="How long S3 lets nobody delete what is kept (object lock), days; 0: not.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of what is logged, to standard error."
     )

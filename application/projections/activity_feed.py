@@ -32,8 +32,8 @@ class ActivityFeedProjection:
 
     def key(self, record: Record, event: AggregateEvent) -> int | None:
         """The position: each event shown is a line of its own."""
-        # Whoever may see tasks may not see who was refused what.
-        hidden = record.topic in ROUTINE or record.topic.startswith("audit.")
+        # Whoever may see tasks may not see who was refused what, nor what the operator backs up.
+        hidden = record.topic in ROUTINE or record.topic.startswith(("audit.", "archive."))
         return None if hidden else record.position
 
     def begins(self, event: AggregateEvent) -> bool:
@@ -108,6 +108,7 @@ PLAIN = {
     "Resumed": "The agent takes work again.",
     "Retired": "The agent was retired.",
     "Reinstated": "The agent was brought back.",
+    "Restored": "The store was restored from an archive.",
     "Erased": "A subject was erased: what is personal in its tasks cannot be read any more.",
 }
 

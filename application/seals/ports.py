@@ -9,6 +9,7 @@ from uuid import UUID
 from application.seals.head import Head
 from domain.errors import Conflict, Unavailable
 from domain.merkle import Node, Tree
+from domain.restoration import Restoration
 
 NODE_HEIGHT_MIN = 8
 """Nodes below are not kept: they are worked out of at most 256 leaves."""
@@ -44,6 +45,16 @@ class Seal:
     head: Head
     former_size: int
     leaves: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """A `store.restored` as it stands in the log: what it says, its signature, and how many events
+    stand before it."""
+
+    restored: Restoration
+    signature: bytes
+    size: int
 
 
 class Signer(Protocol):
@@ -85,6 +96,9 @@ class SealStore(Protocol):
 
     def head(self, size: int) -> Head | None:
         """The one of this size."""
+
+    def size_before(self, epoch: int) -> int:
+        """How many events were sealed when an epoch began."""
 
     def next_blocks(self, *, after: int, events: int, blocks: int) -> Sequence[Block]:
         """The events behind a position, in its order: so many blocks at most, each of so many
@@ -166,3 +180,6 @@ class Evidence(Protocol):
 
     def last_position(self) -> int:
         """Where the log ends; 0 when it is empty."""
+
+    def restorations(self) -> Sequence[Restoring]:
+        """What began the epochs of the log after its first, in the order of positions."""

@@ -170,6 +170,11 @@ class Sealer:
         if kept is not None and kept.epoch >= self._epoch:
             self._compare(kept)
             size = kept.size
+        elif kept is not None:
+            # The file may end with heads that a restore took back: it goes on behind them.
+            found = self._store.head(kept.size)
+            same = found is not None and found.text == kept.text
+            size = kept.size if same else self._store.size_before(self._epoch)
         while heads := self._store.heads(after=size, limit=HEADS_AT_ONCE):
             self._file.append(heads)
             size = heads[-1].size

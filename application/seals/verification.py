@@ -8,6 +8,7 @@ from uuid import UUID
 
 from application.seals.finding import Fault, Tampered, fault_in_block, where
 from application.seals.head import NOTHING_BEFORE, Head, key_id_of
+from application.seals.lineage import Lineage
 from application.seals.ports import NODE_HEIGHT_MIN, Evidence, Seal, SignatureCheck
 from domain.merkle import HASH_BYTES, Node, Tree
 
@@ -23,7 +24,8 @@ class Verdict:
     """What came of it. `fault` is the first that was found, in log order; None: all is well.
 
     `unsealed` events stand behind the last seal that was looked at; that is no fault. `compared` is
-    how many heads that were kept elsewhere are of this history.
+    how many heads that were kept elsewhere are of this history, `restored_over` how many are of
+    what a restore took back.
     """
 
     log: UUID
@@ -31,6 +33,7 @@ class Verdict:
     unsealed: int
     seals: int
     compared: int
+    restored_over: int
     last: Head | None
     fault: Fault | None
 
@@ -67,7 +70,7 @@ class Verification:
         self._last: Head | None = None
         self._vouched = 0
         self._sealed_anew: Tampered | None = None
-        self._seals = self._compared = self._unsealed = 0
+        self._seals = self._compared = self._unsealed = self._restored_over = 0
 
     def run(self) -> Verdict:
         """Raises DatabaseUnavailable."""
@@ -75,6 +78,7 @@ class Verification:
         try:
             self._look_at_keys()
             self._look_at_kept_heads()
+            self._leave_out_restored_over()
             while self._tree.size < self._size:
                 self._look_at_portion()
                 self._progress(self._tree.size, self._size)
@@ -87,6 +91,7 @@ class Verification:
             unsealed=self._unsealed,
             seals=self._seals,
             compared=self._compared,
+            restored_over=self._restored_over,
             last=self._last,
             fault=fault,
         )
@@ -107,6 +112,26 @@ class Verification:
             if key is not None and not self._signed(key, head.text, head.signature):
                 message = f"The kept head of {head.size} events is not as it was signed."
                 raise _tampered("kept_head_changed", message)
+
+    def _leave_out_restored_over(self) -> None:
+        """A restore that a key signed which signed kept heads too, is believed like those."""
+        heads = [head for heads in self._kept.values() for head in heads]
+        if not heads:
+            return
+        lineage = Lineage.of(
+            self._evidence.restorations(),
+            log=self._log,
+            keys=self._keys,
+            believed={head.key_id for head in heads},
+            signed=self._signed,
+        )
+        self._kept.clear()
+        for head in heads:
+            if lineage.restored_over(head):
+                self._restored_over += 1
+            else:
+                self._kept[head.size].append(head)
+        self._sizes = sorted(self._kept)
 
     def _look_at_portion(self) -> None:
         """A stretch of blocks, by one COPY."""

@@ -35,7 +35,7 @@ from domain.errors import DatabaseUnavailable
 from infrastructure.mapper import CatalogueMapper, SnapshotMapper
 from infrastructure.postgres import arrays
 from infrastructure.postgres.arrays import array_of
-from infrastructure.postgres.pool import connection_of, read
+from infrastructure.postgres.pool import CONNECTION, EPOCH_ENDED, SESSION, connection_of, read
 from infrastructure.postgres.sql_files import load
 from infrastructure.postgres.statement import PreparedStatement
 
@@ -57,6 +57,20 @@ REQUEST_COLUMNS = ("uuid", "bytea", "bytea")
 _int8 = Struct("!q").unpack
 
 Pool = ConnectionPool[Connection[TupleRow]]
+
+
+def store_in(url: str) -> Store:
+    """Which log a database holds, and in which epoch. Raises DatabaseUnavailable."""
+    try:
+        with psycopg.connect(url, **CONNECTION) as connection:
+            connection.execute(SESSION, prepare=False)
+            row = connection.execute(SQL["store"]).fetchone()
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable("The database does not answer.") from error
+    assert row is not None, "the migration puts this row"
+    return Store(store_id=row[0], epoch=row[1])
+
+
 Event = tuple[int, str, bytes]
 """Of one aggregate: version, topic, state."""
 
@@ -64,13 +78,16 @@ Event = tuple[int, str, bytes]
 class PostgresLog:
     """Implements `application.ports.EventLog`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, session: str = SESSION) -> None:
         self._pool = pool
         self._mapper = CatalogueMapper()
         self._snapshots = SnapshotMapper()
         kinds = [*EVENT_COLUMNS.values(), *REQUEST_COLUMNS]
         self._append = PreparedStatement(
-            str(pool.conninfo), SQL["append"], [arrays.array_oid(kind) for kind in kinds]
+            str(pool.conninfo),
+            SQL["append"],
+            [arrays.array_oid(kind) for kind in kinds],
+            session=session,
         )
 
     async def close(self) -> None:
@@ -99,6 +116,10 @@ class PostgresLog:
             result = await self._append.execute(columns)
         except psycopg.errors.UniqueViolation as error:
             raise await asyncio.to_thread(self._refusal, records, requests) from error
+        except psycopg.DatabaseError as error:
+            if error.sqlstate != EPOCH_ENDED:
+                raise
+            raise DatabaseUnavailable("The store was restored: this process ends.") from error
         head, base, recorded = (_int8(result.get_value(0, n) or b"")[0] for n in range(3))
         _place(records, base, arrays.EPOCH + timedelta(microseconds=recorded))
         return Written(head=head, base=base)

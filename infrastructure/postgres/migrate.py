@@ -70,15 +70,17 @@ def all_migrations() -> list[Migration]:
     return migrations
 
 
-def migrate(owner_url: str, application_url: str) -> None:
+def migrate(owner_url: str, application_url: str, *, schema: str = SCHEMA) -> None:
     """Bring the database to the newest shape, as its owner, and let the application's role in.
 
-    Safe to run by many processes at once. Raises MigrationFailed, DatabaseUnavailable.
+    Safe to run by many processes at once. Another `schema` is a store that is not in its place:
+    its functions work once it has the name of the one that serves. Raises MigrationFailed,
+    DatabaseUnavailable.
     """
     try:
         with psycopg.connect(owner_url, **CONNECTION) as connection:
             application_role = _role_of(application_url, connection)
-            _migrate(connection, application_role, all_migrations())
+            _migrate(connection, application_role, all_migrations(), schema)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"The database does not answer: {error}") from error
     except psycopg.Error as error:
@@ -86,7 +88,10 @@ def migrate(owner_url: str, application_url: str) -> None:
 
 
 def _migrate(
-    connection: Connection[TupleRow], application_role: str, migrations: Sequence[Migration]
+    connection: Connection[TupleRow],
+    application_role: str,
+    migrations: Sequence[Migration],
+    name: str,
 ) -> None:
     if connection.info.server_version < SERVER_VERSION_MIN:
         found = connection.info.server_version // 10_000
@@ -94,16 +99,19 @@ def _migrate(
     connection.execute(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'")
     connection.execute("SET statement_timeout = 0")
     _lock(connection)
-    schema = sql.Identifier(SCHEMA)
+    schema = sql.Identifier(name)
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     connection.execute(sql.SQL("SET search_path = {}").format(schema))
+    if name != SCHEMA:
+        # Bodies of functions speak of the schema that serves, which may not be there yet.
+        connection.execute("SET check_function_bodies = off")
     connection.execute(SQL["make_table"])
     rows = connection.execute(SQL["applied"]).fetchall()
     applied: dict[int, str] = {row[0]: row[1] for row in rows}
     _refuse_strangers(applied, migrations)
     for migration in migrations:
         if migration.number not in applied:
-            _apply(connection, migration, application_role)
+            _apply(connection, migration, application_role, name)
 
 
 def _lock(connection: Connection[TupleRow]) -> None:
@@ -130,12 +138,15 @@ def _refuse_strangers(applied: dict[int, str], migrations: Sequence[Migration]) 
         raise MigrationFailed(f"Migration {edited[0]} was edited after it was applied.")
 
 
-def _apply(connection: Connection[TupleRow], migration: Migration, application_role: str) -> None:
+def _apply(
+    connection: Connection[TupleRow], migration: Migration, application_role: str, schema: str
+) -> None:
     role = sql.Identifier(application_role).as_string(connection)
     text = migration.text.replace("{application_role}", role)
+    text = text.replace(f"USAGE ON SCHEMA {SCHEMA} ", f"USAGE ON SCHEMA {schema} ")
     note = (migration.number, migration.name, migration.checksum)
     if migration.indexes is not None:
-        _build(connection, migration.indexes)
+        _build(connection, migration.indexes, schema)
         connection.execute(SQL["note"], note)
         return
     with connection.transaction():
@@ -143,14 +154,16 @@ def _apply(connection: Connection[TupleRow], migration: Migration, application_r
         connection.execute(SQL["note"], note)
 
 
-def _build(connection: Connection[TupleRow], indexes: Mapping[str, str]) -> None:
+def _build(connection: Connection[TupleRow], indexes: Mapping[str, str], schema: str) -> None:
     """Those that are not there yet. What a build that was killed left behind, which nobody reads
     and every append pays for, is dropped first."""
     for name, statement in indexes.items():
         if connection.execute(SQL["invalid"], (name,)).fetchone():
-            index = sql.Identifier(SCHEMA, name)
+            index = sql.Identifier(schema, name)
             connection.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(index))
-        connection.execute(statement, prepare=False)
+        # Nobody else writes to another schema; a concurrent build would wait for them elsewhere.
+        build = statement if schema == SCHEMA else statement.replace(" CONCURRENTLY", "")
+        connection.execute(build, prepare=False)
 
 
 def _role_of(application_url: str, connection: Connection[TupleRow]) -> str:

@@ -23,10 +23,27 @@ AttemptWithBackoff.INITIAL_DELAY = 0.25
 AttemptWithBackoff.DELAY_BACKOFF = 1.0
 NEVER_SECONDS = 10 * 365 * 86400.0
 
-SESSION = (
-    f"SET search_path = {SCHEMA}; SET statement_timeout = '15s'; SET lock_timeout = '5s'; "
-    "SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'"
-)
+
+def session_of(
+    *, epoch: int | None = None, schema: str = SCHEMA, statement_seconds: int = 15
+) -> str:
+    """What every session begins with. One that names its epoch is refused (SQLSTATE `MR001`) when
+    that has ended; one that names none sees and does what its role may.
+
+    Another `schema` is a store that is not in its place: restored, or put aside.
+    """
+    begin = (
+        f"SET search_path = {schema}; SET statement_timeout = '{statement_seconds}s'; "
+        "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; "
+        "SET timezone = 'UTC'"
+    )
+    return begin if epoch is None else f"{begin}; SET musterroll.epoch = '{epoch}'; {CHECK_EPOCH}"
+
+
+CHECK_EPOCH = "SELECT check_epoch()"
+EPOCH_ENDED = "MR001"
+"""The SQLSTATE with which migration 0013 refuses what comes from an epoch that has ended."""
+SESSION = session_of()
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
     "connect_timeout": CONNECT_SECONDS_MAX,
@@ -42,11 +59,18 @@ ResultT = TypeVar("ResultT")
 Away = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed)
 
 
-def make_pool(url: str, *, connections_max: int) -> ConnectionPool[Connection[TupleRow]]:
-    """A pool for threads, not yet open."""
+def make_pool(
+    url: str, *, connections_max: int, session: str = SESSION
+) -> ConnectionPool[Connection[TupleRow]]:
+    """A pool for threads, not yet open. Its connections begin with `session`."""
 
     def configure(connection: Connection[TupleRow]) -> None:
-        connection.execute(SESSION, prepare=False)
+        try:
+            connection.execute(session, prepare=False)
+        except BaseException:
+            # The pool forgets it, and nobody would close it.
+            connection.close()
+            raise
 
     return ConnectionPool(
         url,
@@ -61,12 +85,17 @@ def make_pool(url: str, *, connections_max: int) -> ConnectionPool[Connection[Tu
 
 
 def make_async_pool(
-    url: str, *, connections_max: int
+    url: str, *, connections_max: int, session: str = SESSION
 ) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
-    """A pool for the event loop, not yet open."""
+    """A pool for the event loop, not yet open. Its connections begin with `session`."""
 
     async def configure(connection: AsyncConnection[TupleRow]) -> None:
-        await connection.execute(SESSION, prepare=False)
+        try:
+            await connection.execute(session, prepare=False)
+        except BaseException:
+            # The pool forgets it, and nobody would close it.
+            await connection.close()
+            raise
 
     return AsyncConnectionPool(
         url,

@@ -14,6 +14,7 @@ from psycopg_pool import ConnectionPool
 from application.ports import CheckpointMoved
 from application.projections.activity_feed import Activity
 from application.projections.agent_roster import RosterLine
+from application.projections.archives import ArchiveRow
 from application.projections.task_board import TaskCard
 from infrastructure.postgres.arrays import Column
 from infrastructure.postgres.pool import connection_of, read
@@ -149,6 +150,43 @@ ACTIVITY_FEED = TableShape(
         "text": "text",
         "actor": "text",
     },
+)
+ARCHIVES = TableShape(
+    table="archives",
+    row=ArchiveRow,
+    key="archive_id",
+    columns={
+        "archive_id": "uuid",
+        "tenant": "text",
+        "type": "text",
+        "status": "text",
+        "requested_by": "text",
+        "started_at": "timestamptz",
+        "version": "bigint",
+        "position": "bigint",
+        "stored_at": "timestamptz",
+        "verified_at": "timestamptz",
+        "level": "smallint",
+        "drilled_at": "timestamptz",
+        "drilled_equal": "boolean",
+        "expired_at": "timestamptz",
+        "expired_because": "text",
+        "manifest": "text",
+        "sha256": "text",
+        "epoch": "integer",
+        "last": "bigint",
+        "last_at": "timestamptz",
+        "size": "bigint",
+        "root": "text",
+        "new_events": "bigint",
+        "segments": "bigint",
+        "bytes": "bigint",
+        "new_bytes": "bigint",
+        "error_stage": "text",
+        "error_code": "text",
+        "error_message": "text",
+    },
+    fixed=frozenset({"tenant", "requested_by", "started_at"}),
 )
 
 

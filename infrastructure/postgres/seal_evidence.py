@@ -6,14 +6,16 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from application.seals.finding import Fault, Tampered
-from application.seals.ports import Seal
+from application.seals.ports import Restoring, Seal
 from domain.errors import DatabaseUnavailable
 from domain.merkle import Node
+from domain.restoration import SIGNED, Restoration
 from infrastructure.postgres.pool import CONNECTION
 from infrastructure.postgres.row_copy import POSITION, rows_of
 from infrastructure.postgres.seals import SQL, copy_statement, seal_of
@@ -74,10 +76,23 @@ class PostgresEvidence:
         """Raises DatabaseUnavailable."""
         return int(self._ask("last_position")[0][0])
 
+    def restorations(self) -> Sequence[Restoring]:
+        """By an index of such events alone, where there is one. Raises DatabaseUnavailable."""
+        with _translated():
+            return [_restoring(bytes(row[0]), row[1]) for row in self._ask("restorations")]
+
     def _ask(self, name: str, **parameters: Any) -> list[TupleRow]:
         with _translated():
             cursor = self._connection.cursor(binary=True)
             return cursor.execute(SQL[name], parameters).fetchall()
+
+
+def _restoring(state: bytes, size: int) -> Restoring:
+    members = orjson.loads(state)
+    archive_id = members["archive_id"]
+    told = {name: members[name] for name in SIGNED}
+    told |= {"log": UUID(members["log"]), "archive_id": archive_id and UUID(archive_id)}
+    return Restoring(Restoration(**told), bytes.fromhex(members["signature"]), size)
 
 
 @contextmanager
@@ -95,7 +110,7 @@ def evidence_in(url: str) -> Iterator[PostgresEvidence]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (psycopg.DataError, TypeError, ValueError) as error:
+    except (psycopg.DataError, TypeError, ValueError, LookupError) as error:
         # Nothing that we write has such a value: infinite times, nulls, heights below zero.
         message = "A seal holds what no seal can hold."
         raise Tampered(Fault(code="seal_changed", message=message)) from error

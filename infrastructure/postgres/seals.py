@@ -61,6 +61,10 @@ class PostgresSealStore:
         hashes = nodes_from(peaks, high, low)
         return Tree(size, {peak[0]: hashes.get(peak, b"") for peak in peaks})
 
+    def size_before(self, epoch: int) -> int:
+        """A look at every head: once at a start, after a restore. Raises DatabaseUnavailable."""
+        return int(self._ask("size_before", epoch=epoch)[0][0])
+
     def next_blocks(self, *, after: int, events: int, blocks: int) -> Sequence[Block]:
         """Hashed in PostgreSQL. Raises DatabaseUnavailable."""
         rows = self._ask("next_blocks", after=after, events=events, blocks=blocks)

@@ -28,11 +28,14 @@ class PreparedStatement:
     `application_name` is what PostgreSQL knows its connections by, and no others.
     """
 
-    def __init__(self, url: str, statement: str, parameter_oids: Sequence[int]) -> None:
+    def __init__(
+        self, url: str, statement: str, parameter_oids: Sequence[int], *, session: str = SESSION
+    ) -> None:
         self.application_name = f"musterroll {uuid4()}"
         self._url = url
         self._statement = statement.encode()
         self._oids = parameter_oids
+        self._session = session
         self._connection: AsyncConnection[TupleRow] | None = None
 
     async def execute(self, parameters: Sequence[bytes]) -> pq.abc.PGresult:
@@ -68,7 +71,7 @@ class PreparedStatement:
             options = CONNECTION | {"application_name": self.application_name}
             connection = await AsyncConnection.connect(self._url, **options)
             try:
-                await connection.execute(SESSION, prepare=False)
+                await connection.execute(self._session, prepare=False)
                 connection.pgconn.send_prepare(PREPARED, self._statement, self._oids)
                 await self._result(connection.pgconn)
             except BaseException:

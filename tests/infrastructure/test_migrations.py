@@ -158,7 +158,7 @@ def before_the_indexes(database: Database) -> Iterator["psycopg.Connection[tuple
         owner.execute("SET search_path = musterroll")
         owner.execute(f"DROP INDEX {', '.join(BUILT)}")
         numbers = [one.number for one in all_migrations() if one.indexes is not None]
-        owner.execute("DELETE FROM schema_migrations WHERE number >= %s", (min(numbers),))
+        owner.execute("DELETE FROM schema_migrations WHERE number = ANY (%s)", (numbers,))
         yield owner
 
 

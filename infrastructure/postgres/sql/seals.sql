@@ -111,6 +111,15 @@ SELECT coalesce(max(position), 0) FROM musterroll.events
 -- How many events are sealed.
 SELECT coalesce(max(size), 0) FROM musterroll.seals
 
+-- name: size_before
+-- How many were sealed when an epoch began.
+SELECT coalesce(max(size), 0) FROM musterroll.seals WHERE epoch < %(epoch)s
+
+-- name: restorations
+-- What began the epochs of the log, each with how many events stand before it.
+SELECT r.state, (SELECT count(*) FROM musterroll.events b WHERE b.position < r.position)
+FROM musterroll.events r WHERE r.topic = 'store.restored' ORDER BY r.position
+
 -- name: read_only
 -- For whoever verifies: nothing of theirs is found before what PostgreSQL brings, and nothing can be written.
 SET search_path = pg_catalog; SET default_transaction_read_only = on; SET statement_timeout = 0

@@ -1,0 +1,229 @@
+"""Loads an archive into a new store: each segment is checked, then its rows go to COPY as they are.
+
+The tree of the log is folded anew from the rows, and every signed head is held against it.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import orjson
+import psycopg
+from psycopg import sql
+
+from application.archives.chain import Chain
+from application.archives.faults import BadArchive
+from application.archives.format import Content
+from application.archives.manifest import FileEntry
+from application.archives.ports import Told
+from application.seals.head import Head
+from application.seals.ports import NODE_HEIGHT_MIN, SignatureCheck
+from domain.merkle import Node, Tree, root_of
+from infrastructure.archives.cutting import Cut, SegmentReader
+from infrastructure.archives.event_rows import Events
+from infrastructure.archives.head_rows import Heads, Mark, seal_keys_in
+from infrastructure.archives.next_store import SQL, NextStore, translated
+from infrastructure.archives.segment import Opened, Segment, columns_in, read_segment, rows_in
+from infrastructure.postgres.row_copy import HEADER, TRAILER
+
+APPEND_EVENTS_MAX = 300_000
+"""No append is larger: a request that much before the cut was answered before it."""
+OF_LIVE: tuple[Content, ...] = ("accounts", "webhooks", "webhook_letters", "subject_keys")
+"""No history: where there is a store, they are taken over from that one."""
+
+Sealed = tuple[Head, int, Sequence[bytes], dict[Node, bytes]]
+"""A head, the size of the one before, the leaves between, and the nodes that they complete."""
+
+
+class Loading:
+    """Loads one archive up to a cut. Raises BadArchive, BadIdentity, RepositoryUnavailable and
+    DatabaseUnavailable; the store is then to be thrown away."""
+
+    def __init__(
+        self,
+        store: NextStore,
+        chain: Chain,
+        reader: SegmentReader,
+        signed: SignatureCheck,
+        told: Told,
+    ) -> None:
+        self._store = store
+        self._chain = chain
+        self._reader = reader
+        self._signed = signed
+        self._told = told
+        self._tree = Tree()
+        self._leaves: list[bytes] = []
+
+    def load(self, cut: Cut, *, tables: bool) -> Tree:
+        """History up to the cut, and the tables that are none where no store has them; the tree of
+        what was restored."""
+        self._load_table("seal_keys")
+        for content in OF_LIVE if tables else ():
+            self._load_table(content)
+        self._load_events(cut)
+        for entry in self._chain.files("requests"):
+            self._load_requests(entry, cut)
+        self._told("index", 0, 0)
+        self._store.index()
+        self._check_versions()
+        return self._tree
+
+    def _load_events(self, cut: Cut) -> None:
+        files, newest = self._chain.files("events"), self._chain.newest
+        keys = seal_keys_in(self._segments("seal_keys"))
+        heads = Heads(
+            self._segments("heads"), keys, self._signed, self._reader.store_id, from_start=True
+        )
+        size, wanted = 0, [file for file in files if file.first <= cut.position]
+        # PostgreSQL takes one segment in while the next is looked at, and the one after fetched.
+        with ThreadPoolExecutor(1) as writer:
+            writing: Future[None] | None = None
+            for entry, opened in self._ahead(wanted):
+                events = self._reader.events(opened, entry)
+                if root_of(events.leaves) != entry.root:
+                    raise BadArchive("root_differs", "Its events are others", file=entry.name)
+                count = min(entry.count, cut.size - size)
+                rows = rows_in(opened, entry.name)[:count]
+                seals = self._grow(heads, events, count)
+                if writing is not None:
+                    writing.result()
+                columns = opened.header.columns
+                writing = writer.submit(self._write, columns, rows, entry, seals)
+                size += count
+                self._told("load", size, cut.size)
+            if writing is not None:
+                writing.result()
+        whole = cut.position == newest.last
+        if whole:
+            heads.finish()
+        root = self._tree.copy()
+        root.grow(self._leaves)
+        if size != cut.size or (whole and (root.root, root.size) != (newest.root, newest.size)):
+            raise BadArchive("root_differs", "The log is another than the manifest says")
+        self._tree = root
+
+    def _write(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[memoryview],
+        entry: FileEntry,
+        seals: Sequence[Sealed],
+    ) -> None:
+        self._copy("events", columns, rows, entry)
+        for seal in seals:
+            self._keep_seal(*seal)
+
+    def _grow(self, heads: Heads, events: Events, count: int) -> list[Sealed]:
+        """The tree over the next events; the seals that end among them."""
+        seals: list[Sealed] = []
+        leaves, begun, done = events.leaves[:count], self._tree.size + len(self._leaves), 0
+        for size in heads.sizes(begun + count):
+            upto = size - begun
+            block = [*self._leaves, *leaves[done:upto]]
+            former_size = self._tree.size
+            nodes = self._tree.extend(block, above=NODE_HEIGHT_MIN - 1)
+            last = upto - 1
+            if last < 0:
+                raise BadArchive("positions_disordered", "A head is of no event of its own")
+            head = heads.look_at(Mark(self._tree.root, events.positions[last], events.times[last]))
+            seals.append((head, former_size, block, nodes))
+            self._leaves, done = [], upto
+        self._leaves.extend(leaves[done:])
+        return seals
+
+    def _keep_seal(
+        self, head: Head, former_size: int, block: Sequence[bytes], nodes: dict[Node, bytes]
+    ) -> None:
+        parameters = {name: getattr(head, name) for name in Head.__dataclass_fields__}
+        completed = {
+            "sizes": [(index + 1) << height for height, index in nodes],
+            "heights": [height for height, _ in nodes],
+            "hashes": list(nodes.values()),
+        }
+        with translated():
+            self._store.connection.execute(
+                self._named("keep_seal"),
+                {**parameters, "former_size": former_size, "leaves": b"".join(block)},
+            )
+            if nodes:
+                self._store.connection.execute(self._named("keep_nodes"), completed)
+
+    def _load_requests(self, entry: FileEntry, cut: Cut) -> None:
+        """Those of which all that they did was restored: the others may be done again."""
+        if entry.first > cut.position:
+            return
+        segment = self._segment(entry)
+        rows: Sequence[memoryview] = segment.rows
+        if entry.last + APPEND_EVENTS_MAX > cut.position:
+            rows = [row for row in rows if _answered_until(row, entry) <= cut.position]
+        self._copy("requests", segment.header.columns, rows, entry)
+
+    def _load_table(self, content: Content) -> None:
+        for entry in self._chain.files(content):
+            segment = self._segment(entry)
+            self._copy(content, segment.header.columns, segment.rows, entry)
+
+    def _copy(
+        self, table: str, columns: Sequence[str], rows: Sequence[memoryview], entry: FileEntry
+    ) -> None:
+        if not rows:
+            return
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+            sql.Identifier(self._store.schema, table),
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+        )
+        try:
+            with self._store.connection.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.write(b"".join([HEADER, *rows, TRAILER]))
+        except (psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError) as error:
+            reason = str(error).partition("\n")[0]
+            message = f"PostgreSQL does not take its rows: {reason}"
+            raise BadArchive("bad_row", message, file=entry.name) from error
+        except psycopg.Error:
+            with translated():
+                raise
+
+    def _check_versions(self) -> None:
+        with translated():
+            found = self._store.connection.execute(SQL["gap"]).fetchone()
+        if found is not None:
+            raise BadArchive("versions_gap", f"The versions of {found[0]} have a gap")
+
+    def _segments(self, content: Content) -> Iterator[tuple[str, Segment]]:
+        for entry in self._chain.files(content):
+            yield entry.name, self._segment(entry)
+
+    def _segment(self, entry: FileEntry) -> Segment:
+        content = self._reader.content(entry)
+        return read_segment(content, entry, self._reader.keys, store_id=self._reader.store_id)
+
+    def _ahead(self, files: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, Opened]]:
+        """The next is fetched and decompressed while this one is looked at."""
+        with ThreadPoolExecutor(1) as thread:
+            coming = None
+            for place, entry in enumerate(files):
+                opened = (coming or thread.submit(self._reader.opened, entry)).result()
+                following = files[place + 1] if place + 1 < len(files) else None
+                coming = following and thread.submit(self._reader.opened, following)
+                yield entry, opened
+
+    def _named(self, name: str) -> sql.Composed:
+        return sql.SQL(SQL[name]).format(schema=sql.Identifier(self._store.schema))
+
+
+def _answered_until(row: memoryview, entry: FileEntry) -> int:
+    """The position of the last event of what a request did; 0 where it changed nothing."""
+    try:
+        values = columns_in(row, 5)
+        base = int.from_bytes(values[2] or b"", "big", signed=True)
+        parts = orjson.loads(values[3] or b"null")
+    except ValueError as error:
+        raise BadArchive("bad_row", f"A row is none: {error}", file=entry.name) from error
+    return base + max(map(_place_of, parts if isinstance(parts, list) else ()), default=0)
+
+
+def _place_of(part: object) -> int:
+    """Of its last event in the append, as `answer_to_keep` has it."""
+    if isinstance(part, list) and len(part) > 2 and isinstance(part[2], int):
+        return part[2]
+    return 0

@@ -1,0 +1,92 @@
+"""Builds a store out of an archive, in a schema that nobody else knows, and proves it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from application.archives.chain import Catalogue, Chain, ManifestFile
+from application.archives.faults import BadArchive
+from application.archives.ports import JobFailed, Repository, Told
+from domain.merkle import Tree
+from domain.task import Task
+from infrastructure.archives.cutting import Cut, SegmentReader, cut_of
+from infrastructure.archives.encryption import DataKeys
+from infrastructure.archives.folding import folding
+from infrastructure.archives.loading import Loading
+from infrastructure.archives.next_store import NextStore
+from infrastructure.postgres.migrate import MigrationFailed
+from infrastructure.seals.signer import signed
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An archive of a store, with what it continues."""
+
+    catalogue: Catalogue
+    file: ManifestFile
+    chain: Chain
+    reader: SegmentReader
+
+    def cut(self, *, position: int | None = None, time: datetime | None = None) -> Cut:
+        """See `cut_of`, which tells what is raised."""
+        return cut_of(self.chain, self.reader, position=position, time=time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A store that holds an archive up to a cut. `different` are the read models that are not what
+    the archive says they were; `tasks` those that agents held there."""
+
+    cut: Cut
+    tree: Tree
+    different: tuple[str, ...]
+    tasks: tuple[Task, ...]
+
+
+def source_of(
+    repository: Repository,
+    store_id: UUID,
+    archive_id: UUID | None,
+    *,
+    identity_file: Path | None,
+    trusted: Collection[str] | None,
+) -> Source:
+    """An archive, or the newest. Raises BadArchive, RepositoryUnavailable."""
+    catalogue = Catalogue(repository, store_id, signed, trusted)
+    file = catalogue.newest() if archive_id is None else catalogue.one(archive_id)
+    if file is None:
+        fault = next(reversed(catalogue.broken.values()), None)
+        raise fault or BadArchive("manifest_missing", f"There is no archive of {store_id}")
+    reader = SegmentReader(repository, DataKeys(repository, identity_file), store_id)
+    return Source(catalogue, file, catalogue.chain(file), reader)
+
+
+def build(
+    store: NextStore,
+    source: Source,
+    cut: Cut,
+    *,
+    urls: tuple[str, str],
+    tables: bool,
+    told: Told,
+) -> Built:
+    """Into a new schema, in place of what a former attempt left there. `urls` are the owner's and
+    the application's; `tables`: with accounts, webhooks and keys of subjects.
+
+    Raises JobFailed, BadArchive, BadIdentity, RepositoryUnavailable, DatabaseUnavailable.
+    """
+    owner_url, application_url = urls
+    told("prepare", 0, cut.size)
+    try:
+        store.make(owner_url, application_url)
+    except MigrationFailed as error:
+        raise JobFailed("migration_failed", str(error)) from error
+    loading = Loading(store, source.chain, source.reader, signed, told)
+    tree = loading.load(cut, tables=tables)
+    digests = source.chain.manifests[0].manifest.digests
+    with folding(owner_url, store.schema, told) as fold:
+        different = fold.fold(cut.position, digests)
+        tasks = fold.leased()
+    return Built(cut=cut, tree=tree, different=tuple(different), tasks=tuple(tasks))

@@ -1,0 +1,1 @@
+"""When work is done that is due at a time."""
