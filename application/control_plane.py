@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
@@ -21,7 +21,21 @@ CACHED_AGGREGATES_MAX = 10_000
 """Each some kilobytes at most: labels and requirements are bounded, inputs are not remembered."""
 
 AggregateT = TypeVar("AggregateT", bound=Aggregate)
-Handler = Callable[[Any, "Work"], Aggregate]
+
+
+class Changed(Protocol):
+    """What the receipt of a command is of: mostly the aggregate that it was about."""
+
+    @property
+    def id(self) -> UUID:
+        """What the receipt names."""
+
+    @property
+    def version(self) -> int:
+        """How many events it has now."""
+
+
+Handler = Callable[[Any, "Work"], Changed]
 
 
 class AggregateCache:
@@ -90,13 +104,15 @@ class Work:
         self.refusal: ControlPlaneError | None = None
         self.grant: Any = None
         self.touched: dict[UUID, Aggregate] = {}
+        self.taken_in: list[Entry] = []
         self._cache = cache
         self._origin = origin
 
     @property
     def clean(self) -> bool:
         """Whether nothing was recorded by this command."""
-        return not any(aggregate.pending_events for aggregate in self.touched.values())
+        pending = any(aggregate.pending_events for aggregate in self.touched.values())
+        return not pending and not self.taken_in
 
     def find(self, kind: type[AggregateT], aggregate_id: UUID) -> AggregateT | None:
         """The aggregate, None when there is none of this kind and id in the command's tenant."""
@@ -126,6 +142,16 @@ class Work:
         self.touched[aggregate.id] = aggregate
         self._cache.put(aggregate)
         return aggregate
+
+    def take_in(self, aggregates: Iterable[Aggregate], entries: Sequence[Entry]) -> None:
+        """Record what was recorded elsewhere, as it is, before what is decided here; `aggregates`
+        are as it leaves them. Raises ConcurrentChange when an id is taken."""
+        self.taken_in.extend(entries)
+        for aggregate in aggregates:
+            if aggregate.id not in self.touched:
+                self.add(aggregate)
+            self.touched[aggregate.id] = aggregate
+            self._cache.put(aggregate)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,10 +224,10 @@ class ControlPlane:
             self.cache.evict(work.touched)
             raise HalfDecided(error.cause if isinstance(error, NotEncodable) else error) from error
 
-    def _collect(self, origin: Origin, work: Work, subject: Aggregate) -> Decided:
-        correlation_id = subject.correlation_id
-        entries = []
+    def _collect(self, origin: Origin, work: Work, subject: Changed) -> Decided:
+        entries = work.taken_in
         for aggregate in work.touched.values():
+            correlation_id = aggregate.correlation_id
             for event in aggregate.take_events():
                 record = Record(
                     event.originator_id,

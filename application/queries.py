@@ -289,6 +289,22 @@ class Queries:
         not."""
         await self._require("agent", "agent_roster", tenant, agent_ids, self._models.agents_among)
 
+    async def require_things(self, tenant: str, ids: Sequence[UUID]) -> None:
+        """Each of them is a task or an agent of the tenant. Raises AggregateNotFound for the first
+        that is neither."""
+        tasks = await self._models.tasks_among(tenant, ids)
+        missing = [one for one in ids if one not in tasks]
+        if not missing:
+            return
+        for model in ("task_board", "agent_roster"):
+            await self._wait_for(model, self._watermarks.position(LOG))
+        agents = await self._models.agents_among(tenant, missing)
+        missing = [one for one in missing if one not in agents]
+        tasks = await self._models.tasks_among(tenant, missing) if missing else tasks
+        for one in missing:
+            if one not in tasks:
+                raise AggregateNotFound("task or agent", one)
+
     async def activity(
         self, tenant: str, *, before: int | None, limit: int, seen: Cursor | None
     ) -> Sequence[Activity]:
@@ -336,6 +352,10 @@ class Queries:
         """A cursor that the read model has reached, no older than what is committed now."""
         await self._wait_for(model, self._watermarks.position(LOG))
         return Cursor(self._epoch, await self._models.checkpoint(model))
+
+    async def reach(self, model: str, seen: Cursor | None) -> None:
+        """Wait for a read model that is asked elsewhere."""
+        await self._reach(model, seen)
 
     async def _reach(self, model: str, seen: Cursor | None) -> None:
         if seen is None:

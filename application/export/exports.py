@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from hashlib import sha256
+from uuid import UUID
 
 from application.cloud_events import CloudEvents
 from application.cursor import Cursor
 from application.erasure.disclosure import Disclosure
 from application.export.manifest import Manifest
-from application.live.interest import Interest
+from application.live.channel import Channel
+from application.live.interest import Interest, Subscription
 from application.live.ports import History
 from application.ports import Clock
 from application.seals.ports import Signer
@@ -67,11 +69,14 @@ class Exports:
             if not self._under_way[tenant]:
                 del self._under_way[tenant]
 
-    async def lines(self, tenant: str, stretch: Stretch, *, sign: bool) -> AsyncGenerator[bytes]:
+    async def lines(
+        self, tenant: str, stretch: Stretch, *, sign: bool, of: Collection[UUID] = ()
+    ) -> AsyncGenerator[bytes]:
         """The events as CloudEvents, one a line, some lines at a time, as they may be shown now;
-        then, if it is to be signed, the manifest. Raises DatabaseUnavailable."""
+        then, if it is to be signed, the manifest. `of` are the tasks and agents whose events are
+        wanted; without any, all are. Raises DatabaseUnavailable."""
         digest, count = sha256(), 0
-        interest, after = Interest.in_everything(tenant), stretch.after
+        interest, after = _interest(tenant, of), stretch.after
         while after < stretch.until:
             page, after = await self._history.read(interest, after=after, until=stretch.until)
             records = await self._disclosure.records(page)
@@ -81,11 +86,16 @@ class Exports:
                 count += len(records)
                 yield lines
         if sign:
-            manifest = self._manifest(tenant, stretch, count=count, digest=digest.hexdigest())
+            aggregates = " ".join(sorted({str(one) for one in of}))
+            manifest = self._manifest(
+                tenant, stretch, aggregates, count=count, digest=digest.hexdigest()
+            )
             signature = await asyncio.to_thread(self._signer.sign, manifest.text)
             yield manifest.line(self._signer.public_key, signature)
 
-    def _manifest(self, tenant: str, stretch: Stretch, *, count: int, digest: str) -> Manifest:
+    def _manifest(
+        self, tenant: str, stretch: Stretch, aggregates: str, *, count: int, digest: str
+    ) -> Manifest:
         epoch = self._cloud_events.epoch
         time = self._clock().astimezone(UTC)
         return Manifest(
@@ -97,4 +107,13 @@ class Exports:
             sha256=digest,
             time=time.isoformat().replace("+00:00", "Z"),
             key_id=self._signer.key_id,
+            aggregates=aggregates,
         )
+
+
+def _interest(tenant: str, of: Collection[UUID]) -> Interest:
+    if not of:
+        return Interest.in_everything(tenant)
+    # An id is that of a task or of an agent; both channels together find it.
+    channels = (Channel(family, one) for one in of for family in ("tasks", "agents"))
+    return Interest.of(tenant, map(Subscription, channels))

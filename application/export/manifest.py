@@ -25,6 +25,8 @@ class BadExport(Invalid):
 class Manifest:
     """What was exported: of a tenant, everything behind `after` up to `until` (cursors), in `count`
     lines whose SHA-256 (of all their bytes) is `sha256`. `key_id` is the SHA-256 of the public key.
+    `aggregates` are the ids of the tasks and agents whose histories these are, with spaces between;
+    it is left out of what is everything.
     """
 
     log: str
@@ -35,6 +37,7 @@ class Manifest:
     sha256: str
     time: str
     key_id: str
+    aggregates: str = ""
 
     @property
     def text(self) -> bytes:
@@ -44,7 +47,10 @@ class Manifest:
 
     def members(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        members = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.aggregates:
+            del members["aggregates"]
+        return members
 
     def line(self, public_key: bytes, signature: bytes) -> bytes:
         """`{"manifest": {...}, "public_key", "signature"}`, the latter two in hexadecimal."""
@@ -58,10 +64,11 @@ class Manifest:
     @classmethod
     def parse(cls, members: Any) -> Self:
         """Raises BadExport."""
-        if not isinstance(members, Mapping) or set(members) != {f.name for f in fields(cls)}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(members, Mapping) or set(members) | {"aggregates"} != names:
             raise BadExport("The last line holds no manifest of an export.")
         for field in fields(cls):
-            if type(members[field.name]) is not field.type:
+            if type(members.get(field.name, field.default)) is not field.type:
                 raise BadExport(f"In the last line {field.name} is not what it has to be.")
         return cls(**members)
 

@@ -15,6 +15,7 @@ import typer
 from interfaces.cli.arguments import parse_pairs
 from interfaces.cli.events_causes import causes, effects
 from interfaces.cli.events_export import check_export, export
+from interfaces.cli.events_import import import_
 from interfaces.cli.failures import NOT_FOUND, Failure
 from interfaces.cli.output import AsJson, clock, print_json, print_line, text_of
 from interfaces.cli.session import session_of
@@ -34,6 +35,7 @@ app.command()(causes)
 app.command()(effects)
 app.command()(export)
 app.command("check-export")(check_export)
+app.command("import")(import_)
 
 
 class NothingThere(Failure):

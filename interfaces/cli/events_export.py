@@ -40,14 +40,23 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="A new file; else standard output."),
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="The history of this task. Repeatable."),
+    ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="The history of this agent. Repeatable."),
+    ] = None,
 ) -> None:
-    """Write the log as CloudEvents, one a line."""
+    """Write the log, or the histories of some tasks and agents, as CloudEvents, one a line."""
+    of = [*(task or []), *(agent or [])]
     with (
         session_of(context).connect() as client,
         working("Exporting"),
         _written_to(output) as target,
     ):
-        for chunk in client.export(begin, end, sign=sign):
+        for chunk in client.export(begin, end, sign=sign, of=of):
             target.write(chunk)
 
 

@@ -5,11 +5,14 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from interfaces.http.fields import Moment, Name
+from interfaces.http.fields import Id, Moment, Name
 from interfaces.http.parameters import CursorText, ListParameters, Parameters
 from interfaces.http.schemas.base import CursorOut, documented
 from interfaces.http.schemas.events import CloudEvent
 from interfaces.http.schemas.moments import MomentText
+
+EXPORTED_MAX = 90
+"""A query has at most 100 parameters."""
 
 
 class TrailParameters(ListParameters):
@@ -43,3 +46,5 @@ class ExportParameters(Parameters):
     """What comes last; by default what is the newest now."""
     sign: bool = False
     """Whether a signed line follows the events, by which they can be checked elsewhere."""
+    aggregate_id: Annotated[list[Id], Field(max_length=EXPORTED_MAX)] = Field(default_factory=list)
+    """A task or agent whose whole history is wanted; may come many times. By default all are."""
