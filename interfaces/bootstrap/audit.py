@@ -1,4 +1,4 @@
-"""The audit trail, as it is written and as it is read, and exports of the log."""
+"""The audit trail, as it is written and as it is read; exports of the log, and imports."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,15 @@ from application.audit.trail import AuditTrail
 from application.duties import Duty
 from application.erasure.disclosure import Disclosure
 from application.export.exports import Exports
+from application.imports.imports import Imports, Trust
+from application.imports.imports import Personal as Known
 from application.seals.ports import Signer
 from application.writer import Commands
 from infrastructure.postgres.audit import PostgresOwners, PostgresTrail
 from interfaces.bootstrap.ground import Ground
 from interfaces.bootstrap.live import Live
+from interfaces.bootstrap.seals import Seals, signed
+from interfaces.bootstrap.subjects import Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,25 @@ class Auditing:
 def wire_exports(ground: Ground, live: Live, disclosure: Disclosure, signer: Signer) -> Exports:
     """Does no I/O."""
     return Exports(live.history, ground.cloud_events, disclosure, signer, ground.clock)
+
+
+def wire_imports(
+    ground: Ground, live: Live, commands: Commands, personal: Personal, seals: Seals
+) -> Imports:
+    """Does no I/O."""
+    return Imports(
+        ground.log,
+        live.history,
+        commands,
+        personal=Known(
+            subjects=personal.subjects,
+            keyring=personal.keyring,
+            sealing=personal.sealing,
+            disclosure=personal.disclosure,
+        ),
+        trust=Trust(signed=signed, signer=seals.signer, proofs=seals.proofs),
+        clock=ground.clock,
+    )
 
 
 def wire_audit(ground: Ground, live: Live, commands: Commands) -> Auditing:

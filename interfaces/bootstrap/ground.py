@@ -9,9 +9,9 @@ from application.feed import Feed
 from application.ports import Store
 from infrastructure.postgres.clock import PostgresClock
 from infrastructure.postgres.database import Database
-from infrastructure.postgres.log import Pool, PostgresLog
+from infrastructure.postgres.log import Pool, PostgresLog, store_in
 from infrastructure.postgres.migrate import migrate
-from infrastructure.postgres.pool import make_async_pool, make_pool
+from infrastructure.postgres.pool import make_async_pool, make_pool, session_of
 from infrastructure.postgres.read_models import AsyncPool, PostgresReadModels
 from infrastructure.settings import Settings
 
@@ -40,16 +40,18 @@ async def open_ground(settings: Settings, database: Database, opened: AsyncExitS
     opened.push_async_callback(asyncio.to_thread, database.stop)
     await asyncio.to_thread(database.start)
     await asyncio.to_thread(migrate, database.owner_url, database.url)
+    store = await asyncio.to_thread(store_in, database.url)
+    # From here on everything belongs to this epoch, and ends with it.
+    session = session_of(epoch=store.epoch)
     half = settings.database_connections // 2
-    pool = make_pool(database.url, connections_max=half)
-    async_pool = make_async_pool(database.url, connections_max=half)
+    pool = make_pool(database.url, connections_max=half, session=session)
+    async_pool = make_async_pool(database.url, connections_max=half, session=session)
     opened.push_async_callback(asyncio.to_thread, pool.close)
     await asyncio.to_thread(pool.open)
     await opened.enter_async_context(async_pool)
-    log, clock = PostgresLog(pool), PostgresClock(pool)
+    log, clock = PostgresLog(pool, session=session), PostgresClock(pool)
     await asyncio.to_thread(clock.set)
     opened.push_async_callback(log.close)
-    store = await asyncio.to_thread(log.store)
     return Ground(
         url=database.url,
         pool=pool,

@@ -25,10 +25,12 @@ from infrastructure.settings import Settings
 from infrastructure.telemetry.figures import FiguresCollector
 from infrastructure.telemetry.logs import configure_logging
 from interfaces.bootstrap.accounts import People, open_accounts
-from interfaces.bootstrap.audit import wire_audit, wire_exports
+from interfaces.bootstrap.archives import wire_archives
+from interfaces.bootstrap.audit import wire_audit, wire_exports, wire_imports
 from interfaces.bootstrap.decisions import wire_reasons
 from interfaces.bootstrap.ground import Ground, open_ground
 from interfaces.bootstrap.live import Live, wire_live
+from interfaces.bootstrap.restores import wire_restores
 from interfaces.bootstrap.rules import rules_of
 from interfaces.bootstrap.seals import open_seals
 from interfaces.bootstrap.subjects import Personal, duties_of, open_subjects
@@ -53,6 +55,7 @@ class ControlPlaneProcess:
         self.settings = settings
         self.metrics = CollectorRegistry()
         self.patience = Patience()
+        self.epoch_ended = asyncio.Event()
         url, owner = settings.database_url, settings.database_owner_url
         self._database = database_of(
             settings.data_dir,
@@ -99,6 +102,10 @@ class ControlPlaneProcess:
         """Stop leading, decide what waits, close everything."""
         await self._opened.aclose()
 
+    def anew(self) -> "ControlPlaneProcess":
+        """Another one like this, for the epoch after this one's. Does no I/O."""
+        return build(self.settings)
+
     async def readiness(self) -> dict[str, Any]:
         """See Health."""
         return await self._health.readiness()
@@ -136,6 +143,12 @@ class ControlPlaneProcess:
         auditing = wire_audit(ground, live, self.commands)
         self.audit, self.trail = auditing.trail, auditing.entries
         self.exports = wire_exports(ground, live, self.disclosure, self._seals.signer)
+        self.imports = wire_imports(ground, live, self.commands, self._personal, self._seals)
+        self._wire_backups(ground, views)
+        restoring = wire_restores(ground, self._backups, ended=self.epoch_ended)
+        self.restores = restoring.restores
+        leading = [post.duty, self._seals.duty, self._keeping, *self._backups.leading]
+        leading.append(restoring.leading)
         self.workforce = Leader(
             lock=PostgresLeaderLock(ground.url),
             event_log=ground.log,
@@ -147,7 +160,7 @@ class ControlPlaneProcess:
             watermarks=views.watermarks,
             rules=rules_of(self.settings),
             relay=OutputRelay(live.hub.listeners, ground.log),
-            also=[post.duty.run, self._seals.duty.run, self._keeping.run],
+            also=[duty.run for duty in leading],
             disclosure=self.disclosure,
         )
         self._duties = [
@@ -155,6 +168,8 @@ class ControlPlaneProcess:
             Duty("leading", self.workforce.run),
             auditing.duty,
             *duties_of(self.subjects, self.commands),
+            self._backups.watching,
+            restoring.watching,
             Duty("clock", partial(_keep_time, ground)),
         ]
         self._health = Health(
@@ -165,8 +180,22 @@ class ControlPlaneProcess:
             live=live.showing,
             sealing=self._seals.duty,
             keeper=self.time_travel.keeper,
-            duties=[*self._duties, post.duty, self._seals.duty, self._keeping],
+            backups=self._backups.alarm,
+            backing_up=self._backups.leading,
+            duties=[*self._duties, *leading],
         )
+
+    def _wire_backups(self, ground: Ground, views: Views) -> None:
+        self._backups = wire_archives(
+            ground,
+            views,
+            self.commands,
+            self._seals.signer,
+            self.settings,
+            owner_url=self._database.owner_url,
+            opened=self._opened,
+        )
+        self.archives = self._backups.archives
 
     async def _begin(self) -> None:
         await self._writer.start()

@@ -7,6 +7,7 @@ from application.bells import Bells
 from application.erasure.disclosure import Disclosure
 from application.projections.activity_feed import ActivityFeedProjection
 from application.projections.agent_roster import AgentRosterProjection
+from application.projections.archives import ArchivesProjection
 from application.projections.runner import Projector
 from application.projections.task_board import TaskBoardProjection
 from application.projections.upkeep import ReadModelUpkeep
@@ -15,6 +16,7 @@ from application.watermarks import LOG, Watermarks
 from infrastructure.postgres.read_model_store import (
     ACTIVITY_FEED,
     AGENT_ROSTER,
+    ARCHIVES,
     TASK_BOARD,
     PostgresReadModelStore,
 )
@@ -62,6 +64,11 @@ async def wire_views(ground: Ground, disclosure: Disclosure) -> Views:
                 ground.feed,
                 ActivityFeedProjection(),
                 PostgresReadModelStore(ground.pool, ACTIVITY_FEED),
+            ),
+            Projector(
+                ground.feed,
+                ArchivesProjection(),
+                PostgresReadModelStore(ground.pool, ARCHIVES),
             ),
         ],
         advanced=watermarks.advance,

@@ -241,6 +241,7 @@ def _show(verdict: "Verdict", file: Path | None, *, as_json: bool) -> None:
                 "unsealed": verdict.unsealed,
                 "seals": verdict.seals,
                 "compared": verdict.compared,
+                "restored_over": verdict.restored_over,
                 "last": last.members() if last else None,
                 "fault": asdict(verdict.fault) if verdict.fault else None,
             }
@@ -254,6 +255,9 @@ def _show(verdict: "Verdict", file: Path | None, *, as_json: bool) -> None:
     print_line(f"Not sealed yet: {_counted(verdict.unsealed, 'event')}.")
     if file:
         print_line(f"Compared with {_counted(verdict.compared, 'head')} of {file}.")
+        if verdict.restored_over:
+            heads = _counted(verdict.restored_over, "head")
+            print_line(f"Of what a restore took back: {heads}.")
     else:
         print_line(
             "No heads were compared: a log that was cut or written anew is not told from this."

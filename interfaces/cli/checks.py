@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from interfaces.cli.checks_backups import check_store
 from interfaces.cli.checks_service import check_service
 from interfaces.cli.failures import Failure
 from interfaces.cli.finding import Finding, fail, ok, warn
@@ -38,6 +39,7 @@ def check_all(session: Session) -> Iterator[Finding]:
         yield _namespaces()
     yield _data_folder(settings.data_dir)
     yield _disk(settings.data_dir)
+    yield check_store(settings)
     yield from check_service(session, settings)
 
 

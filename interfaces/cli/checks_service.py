@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from interfaces.cli.checks_backups import check_backups
 from interfaces.cli.finding import Finding, fail, ok, warn
 from interfaces.cli.session import Session
 from musterroll import Client, MusterrollError
@@ -50,11 +51,12 @@ def _answers(client: Client, url: str) -> Iterator[Finding]:
         return
     yield ok("service", f"answers at {url}")
     try:
-        client.ready()
+        readiness = client.ready()
     except MusterrollError as error:
         yield fail("database", f"the service is not ready: {error}", "see the service's log")
     else:
         yield ok("database", "the service reads it, and is ready")
+        yield from check_backups(readiness)
     yield from _tokens(client)
 
 

@@ -11,6 +11,7 @@ from interfaces.cli import (
     activity,
     agent,
     audit,
+    backup,
     client,
     doctor,
     events,
@@ -50,7 +51,7 @@ class _InOrder(TyperGroup):
 
 
 _ORDER = (
-    *("demo", "up", "task", "agent", "events", "activity", "history", "audit"),
+    *("demo", "up", "task", "agent", "events", "activity", "history", "audit", "backup"),
     *("user", "client", "webhook", "subject", "token", "doctor"),
 )
 
@@ -73,6 +74,7 @@ app.add_typer(events.app, name="events")
 app.command("activity")(activity.activity)
 app.add_typer(history.app, name="history")
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
 app.add_typer(user.app, name="user")
 app.add_typer(client.app, name="client")
 app.add_typer(subject.app, name="subject")

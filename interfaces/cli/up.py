@@ -7,17 +7,42 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
 
 import typer
 
-from interfaces.cli.failures import Failure
+from interfaces.cli.failures import Failure, Misuse
 from interfaces.cli.output import print_fields, print_line
-from interfaces.cli.waiting import working
+from interfaces.cli.waiting import measuring, working
 
 if TYPE_CHECKING:
     from interfaces.bootstrap import Settings
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+RestoreFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Make the store out of a backup there first: a folder, file:///folder or "
+        "s3://bucket/prefix. Only where there is none yet.",
+    ),
+]
+Archive = Annotated[
+    str | None, typer.Option(metavar="ID", help="Of that, this backup; else the newest.")
+]
+StoreId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Of that, this store, where there are several.")
+]
+AllowedOrigin = Annotated[
+    list[str] | None, typer.Option(metavar="URL", help="Another origin of pages; repeatable.")
+]
+UntilStdinCloses = Annotated[
+    bool, typer.Option("--until-stdin-closes", hidden=True, help="End with the parent.")
+]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY_ID", help="Believe backups signed with this key; repeatable."),
+]
 
 
 def up(
@@ -41,12 +66,12 @@ def up(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="Allow another address than this machine's own.")
     ] = False,
-    allowed_origin: Annotated[
-        list[str] | None, typer.Option(metavar="URL", help="Another origin of pages; repeatable.")
-    ] = None,
-    until_stdin_closes: Annotated[
-        bool, typer.Option("--until-stdin-closes", hidden=True, help="End with the parent.")
-    ] = False,
+    allowed_origin: AllowedOrigin = None,
+    restore_from: RestoreFrom = None,
+    archive: Archive = None,
+    store_id: StoreId = None,
+    trust: Trust = None,
+    until_stdin_closes: UntilStdinCloses = False,
 ) -> None:
     """Run the whole service until Ctrl-C.
 
@@ -66,10 +91,48 @@ def up(
     if until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     settings = settings_of({name: value for name, value in given.items() if value is not None})
+    settings = _quieter_on_a_terminal(settings)
+    if restore_from is not None:
+        _restore(settings, restore_from, archive, store_id, trust or [])
+    _serve(settings)
+
+
+def _quieter_on_a_terminal(settings: "Settings") -> "Settings":
     if sys.stderr.isatty() and "log_level" not in settings.model_fields_set:
         # Somebody is looking: a line for every request would push everything else off the screen.
-        settings = settings.model_copy(update={"log_level": "warning"})
-    _serve(settings)
+        return settings.model_copy(update={"log_level": "warning"})
+    return settings
+
+
+def _restore(
+    settings: "Settings", url: str, archive: str | None, store: str | None, trust: list[str]
+) -> None:
+    """Raises what `restore_into_empty` raises: the first line of each says why."""
+    from interfaces.bootstrap.empty_machine import restore_into_empty  # noqa: PLC0415
+
+    archive_id, store_id = _id_of("--archive", archive), _id_of("--store-id", store)
+    place = settings.model_copy(update={"backup_store": url})
+    with measuring() as tell:
+        restored = restore_into_empty(
+            place,
+            archive_id=archive_id,
+            store_id=store_id,
+            trusted=trust,
+            told=lambda stage, done, total: tell(
+                stage.capitalize(), done / total if total else 0.0
+            ),
+        )
+    print_line(
+        f"Restored {restored['events']} events, up to position {restored['position']}; "
+        f"epoch {restored['epoch']} begins."
+    )
+
+
+def _id_of(option: str, text: str | None) -> UUID | None:
+    try:
+        return None if text is None else UUID(text)
+    except ValueError as error:
+        raise Misuse(f"{option} is no id: {text[:40] if text else text!r}.") from error
 
 
 def _serve(settings: "Settings") -> None:

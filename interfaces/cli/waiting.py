@@ -41,6 +41,22 @@ def counting(text: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def measuring() -> Iterator[Callable[[str, float], None]]:
+    """Show a bar on stderr, on a terminal: tell what is yielded what is being done, and which share
+    of it is done (0 to 1)."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda _text, _share: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich takes a tenth of a second
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=1.0)
+        yield lambda text, share: progress.update(bar, description=text, completed=share)
+
+
+@contextmanager
 def telling_outages() -> Iterator[None]:
     """Say on stderr that the service is away and waited for, and that it is back."""
     log = logging.getLogger("musterroll.live")

@@ -1,8 +1,10 @@
 """An export as an answer: sent as fast as it is taken, and cut off where it cannot be whole."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -24,12 +26,15 @@ class ExportStream(Response):
 
     media_type = NDJSON
 
-    def __init__(self, call: Call[None, Any], stretch: Stretch, *, sign: bool) -> None:
+    def __init__(
+        self, call: Call[None, Any], stretch: Stretch, *, sign: bool, of: Collection[UUID]
+    ) -> None:
         super().__init__(headers={"Content-Disposition": 'attachment; filename="events.ndjson"'})
         del self.headers["content-length"]
         self._call = call
         self._stretch = stretch
         self._sign = sign
+        self._of = of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the export. Raises TooManyExports before anything is sent."""
@@ -40,7 +45,7 @@ class ExportStream(Response):
         exports = self._call.process.exports
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(
-            exports.lines(self._call.tenant, self._stretch, sign=self._sign)
+            exports.lines(self._call.tenant, self._stretch, sign=self._sign, of=self._of)
         ) as lines:
             async for some in lines:
                 await _taken(send, {"type": "http.response.body", "body": some, "more_body": True})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from application.access import InsufficientScope, InvalidToken, Unauthenticated
-from application.cursor import BadCursor
+from application.cursor import BadCursor, CursorAhead
 from domain.errors import (
     AggregateNotFound,
     ConcurrentChange,
@@ -39,7 +39,7 @@ WITH_BODY = (BodyTooLarge, RequestTimeout, UnsupportedMediaType)
 WITH_JSON = (BadJson, InvalidBody, *WITH_BODY)
 WITH_KEY = (BadHeader, IdempotencyKeyReused, ConcurrentChange)
 WITH_VERSION = (BadHeader, VersionMismatch)
-WITH_SEEN = (BadCursor, EpochEnded, ReadModelBehind)
+WITH_SEEN = (BadCursor, EpochEnded, CursorAhead, ReadModelBehind)
 
 
 def failures_of(operation: Operation) -> list[type[ControlPlaneError]]:
@@ -55,6 +55,7 @@ def _all(operation: Operation) -> Iterator[type[ControlPlaneError]]:
         (operation.scope not in {OPEN, SIGNED_IN}, WITH_SCOPE),
         (operation.body is not None, WITH_JSON),
         (operation.form is not None, (*WITH_BODY, DatabaseUnavailable)),
+        (operation.content is not None, WITH_BODY),
         (operation.repeatable, WITH_KEY),
         (operation.versioned, WITH_VERSION),
         ("{" in operation.path, (NoSuchPath,)),

@@ -31,6 +31,8 @@ TAGS = {
     "history": "Why it came to be so, and what if.",
     "audit": "What proves that nobody changed the log, and who asked for what.",
     "replays": "The past, played again to whoever listens.",
+    "backups": "The log kept elsewhere, proved, and restored to any event.",
+    "store": "Which store serves, and since when.",
     "subjects": "Whom tasks are about, and how what is personal of them is erased.",
     "users": "People who may sign in.",
     "clients": "Programs that may sign in.",
@@ -142,6 +144,9 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
     if operation.form is not None:
         content = {FORM: {"schema": schemas.of(operation.form, "validation")}}
         described["requestBody"] = {"required": True, "content": content}
+    if operation.content is not None:
+        content = {operation.content: {"schema": {"type": "string"}}}
+        described["requestBody"] = {"required": True, "content": content}
     described["responses"] = _responses(operation, schemas)
     return described
 
@@ -183,7 +188,8 @@ def _header(name: str, values: Schema, text: str) -> Schema:
 
 
 def _responses(operation: Operation, schemas: _Schemas) -> Schema:
-    responses: Schema = {str(operation.status): _success(operation, schemas)}
+    statuses = filter(None, (operation.status, operation.or_status))
+    responses: Schema = {str(status): _success(operation, schemas) for status in statuses}
     by_status: dict[int, list[type[ControlPlaneError]]] = {}
     for kind in failures_of(operation):
         by_status.setdefault(status_of(kind), []).append(kind)

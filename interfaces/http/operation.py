@@ -83,6 +83,12 @@ class Call(Generic[BodyT, ParametersT]):
             self.require_epoch(seen)
         return seen
 
+    async def require_seen(self) -> None:
+        """What the caller has seen was committed; for what is read from the log itself, which is
+        never behind. Raises BadCursor, EpochEnded, CursorAhead, DatabaseUnavailable."""
+        if (seen := self.seen) is not None:
+            await self.process.moments.require_known(seen)
+
     @property
     def is_long_poll(self) -> bool:
         """Whether the caller would wait for news, and so may be here for long."""
@@ -143,9 +149,10 @@ class Operation:
     media type, or None for none. `body` is None where no body is read; `body_optional` where an
     empty one will do. `errors` are those of this operation alone; what all of its sort share is
     added by `failures`. `versioned`: takes If-Match. `form`: what a form in place of JSON holds.
+    `content`: the media type of a body that the handler reads by itself.
     `headers`: those of the answer, with their meaning. `also`: other media types that the answer
-    can have. `administrative`: the audit trail tells of it although its scope does not say so;
-    `audited`: likewise, of a read.
+    can have; `or_status`: another status. `administrative`: the audit trail tells of it although
+    its scope does not say so; `audited`: likewise, of a read.
     """
 
     method: str
@@ -159,11 +166,13 @@ class Operation:
     body: type[Body] | None = None
     body_optional: bool = False
     form: type[Any] | None = None
+    content: str | None = None
     parameters: type[Parameters] = Parameters
     errors: tuple[type[ControlPlaneError], ...] = ()
     versioned: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    or_status: int | None = None
     administrative: bool = False
     audited: bool = False
 

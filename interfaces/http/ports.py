@@ -1,5 +1,6 @@
 """What the HTTP layer needs of the process behind it."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from pydantic import SecretStr
 from application.accounts.account import AccessTokens
 from application.accounts.administration import Accounts
 from application.accounts.tickets import Tickets
+from application.archives.archives import Archives
+from application.archives.restores import Restores
 from application.audit.ports import TrailEntries
 from application.audit.trail import AuditTrail
 from application.causation.causes import Causes
@@ -22,6 +25,7 @@ from application.erasure.disclosure import Disclosure
 from application.erasure.keyring import Keyring
 from application.erasure.subjects import Subjects
 from application.export.exports import Exports
+from application.imports.imports import Imports
 from application.live.gate import Gate
 from application.live.hub import Hub
 from application.moments import Moments
@@ -125,6 +129,12 @@ class ControlPlane(Protocol):
     @property
     def exports(self) -> Exports: ...
     @property
+    def imports(self) -> Imports: ...
+    @property
+    def archives(self) -> Archives: ...
+    @property
+    def restores(self) -> Restores: ...
+    @property
     def why(self) -> Why: ...
     @property
     def causes(self) -> Causes: ...
@@ -132,6 +142,13 @@ class ControlPlane(Protocol):
     def what_if(self) -> WhatIf: ...
     @property
     def metrics(self) -> CollectorRegistry: ...
+
+    @property
+    def epoch_ended(self) -> asyncio.Event:
+        """Set when the store was restored: this process is good for nothing any more."""
+
+    def anew(self) -> "ControlPlane":
+        """Another one like this, to be started once this one was stopped."""
 
     async def readiness(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": {name: {...}}}`; never raises."""

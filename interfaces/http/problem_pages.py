@@ -27,6 +27,16 @@ ADVICE = {
     503: "Repeat the request, under the same Idempotency-Key, after what Retry-After says.",
 }
 ADVICE_FOR = {
+    "archive_job_running": "Wait until it has ended: GET /v1/backups/jobs/{job_id} tells when.",
+    "archive_locked": "Wait until the lock of the store is over; nobody can lift it before.",
+    "archive_not_ready": "Take one that GET /v1/backups?status=verified lists.",
+    "bad_archive": "Do not restore it. `fault` says what is wrong, `file` and `byte` where: take "
+    "another one, and a full backup now.",
+    "beyond_archive": "Restore to `nearest`, or take a newer backup.",
+    "nothing_to_undo": "Nothing was put aside, or it was for longer than it is kept: restore a "
+    "backup instead.",
+    "repository_full": "Make room where backups are kept: `muster backup expire` does.",
+    "repository_unavailable": "Look at the setting `backup_store`, and at what it names.",
     "agent_exists": "Take another name, or use the agent whose id is in `agent_id`.",
     "idempotency_key_reused": "Draw a new key for every new request; keep it for repetitions.",
     "invalid_client": "Check the client id and the secret; it may have been rotated.",

@@ -1,18 +1,22 @@
 """The server: binds the address, serves until told to stop, and tells where it is to be found."""
 
+import asyncio
 import ipaddress
 import logging
 import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from domain.errors import Unavailable
 from interfaces import interpreter
 from interfaces.http.app import create_app
 from interfaces.http.live.conversation import MESSAGE_BYTES_MAX, PING_SECONDS, PONG_SECONDS_MAX
@@ -23,6 +27,8 @@ from interfaces.http.service_file import keep_service_file, remove_service_file
 
 KEEP_ALIVE_SECONDS = 30
 STOP_SECONDS_MAX = 10
+ANEW_SECONDS_MAX, ANEW_PAUSE_SECONDS = 60, 0.25
+"""How long a process that takes another's place tries to start, while the database is away."""
 UNREAD_MILLISECONDS_MAX = 30_000
 """How long a client may leave an answer unread before the kernel ends the connection."""
 OPEN_FILES_WANTED = 65_536
@@ -51,23 +57,48 @@ class UnsafeAddress(ValueError):
 def serve(process: ControlPlane, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` is called with the url once it answers.
 
-    Raises AddressInUse, UnsafeAddress, OSError, and what the process's `start` raises.
+    When the store was restored, the process is ended and another takes its place, on the same
+    socket: who connects meanwhile waits. Raises AddressInUse, UnsafeAddress, OSError, and what the
+    process's `start` raises.
     """
     settings = process.settings
     listener = bind(settings.host, settings.port, behind_proxy=settings.behind_proxy)
     _allow_many_open_files()
     # What uvicorn would log is logged by the envelope, or raised from here.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    app = create_app(process)
-    server = _Server(app, settings, _url_of(settings.host, listener), on_ready)
+    url = _url_of(settings.host, listener)
     try:
-        server.run(sockets=[listener])
-    except SystemExit:
-        # uvicorn ends the process when the application does not start; we say why instead.
-        raise app.state.failure from None
+        while _serve_epoch(process, listener, url, on_ready):
+            on_ready = None
+            process = process.anew()
     finally:
         listener.close()
         remove_service_file(settings.data_dir)
+
+
+def _serve_epoch(
+    process: ControlPlane,
+    listener: socket.socket,
+    url: str,
+    on_ready: Callable[[str], None] | None,
+) -> bool:
+    """Whether it ended because its epoch did, and nobody wants the service to stop."""
+    deadline = time.monotonic() + (ANEW_SECONDS_MAX if on_ready is None else 0)
+    while True:
+        app = create_app(process)
+        server = _Server(app, process.settings, url, on_ready, ended=process.epoch_ended)
+        try:
+            # The server closes what it is given; the socket itself stays, and those who wait there.
+            server.run(sockets=[listener.dup()])
+        except SystemExit:
+            # uvicorn ends the process when the application does not start; we say why instead.
+            failure = app.state.failure
+            if not isinstance(failure, Unavailable) or time.monotonic() >= deadline:
+                raise failure from None
+            time.sleep(ANEW_PAUSE_SECONDS)
+            process = process.anew()
+            continue
+        return process.epoch_ended.is_set() and not server.told_to_stop
 
 
 def bind(host: str, port: int, *, behind_proxy: bool) -> socket.socket:
@@ -135,8 +166,13 @@ class _Server(uvicorn.Server):
         settings: ServerSettings,
         url: str,
         on_ready: Callable[[str], None] | None,
+        *,
+        ended: asyncio.Event,
     ) -> None:
         super().__init__(_configuration(app, settings))
+        self.told_to_stop = False
+        self._ended = ended
+        self._watching: asyncio.Task[None] | None = None
         self._app = app
         self._settings = settings
         self._url = url
@@ -144,12 +180,23 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._watching = asyncio.create_task(self._end_with_epoch())
         interpreter.settle()
         keep_service_file(self._settings, self._url)
         if self._on_ready is not None:
             self._on_ready(self._url)
 
+    async def _end_with_epoch(self) -> None:
+        await self._ended.wait()
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.told_to_stop = True
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         self._app.state.stopping.set()
         await super().shutdown(sockets)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from application.commands import Command, agents, audit, subjects, tasks
+from application.commands import Command, agents, archives, audit, imports, subjects, tasks
 from application.handlers import all_handlers
 from infrastructure.settings import Settings
 from tests.architecture.code import ROOT, SHIPPED, Definition, functions, modules, public
@@ -27,6 +27,7 @@ BANNED_IN_CLASSES = BANNED_WORDS | {"base", "data", "info", "error"}
 ALLOWED_NAMES = {
     "_claimed_by",  # a process number in a file of PostgreSQL's, not a task
     "Claims",  # what an access token says (RFC 7519)
+    *("DataKey", "DataKeys"),  # what data is encrypted with, as all key management calls it
     "ControlPlaneError",  # the roots of all refusals carry no condition of their own
     "InternalError",  # nor does what we cannot explain
     "MusterrollError",
@@ -150,7 +151,7 @@ def test_every_command_has_a_handler() -> None:
     assert all_handlers()
     kinds = {
         kind
-        for module in (agents, tasks, audit, subjects)
+        for module in (agents, tasks, audit, subjects, imports, archives)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Command)
     }
@@ -162,6 +163,6 @@ def test_every_command_has_a_handler() -> None:
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 
-    documented = dict(re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `([a-z0-9_]+)` \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE))
 
     assert documented == {name: field.description for name, field in Settings.model_fields.items()}

@@ -33,6 +33,14 @@ SHIPPED_TOPICS = [
     "audit.refused",
     "audit.refusals_counted",
     "subject.erased",
+    "archive.started",
+    "archive.found",
+    "archive.stored",
+    "archive.verified",
+    "archive.failed",
+    "archive.drilled",
+    "archive.expired",
+    "store.restored",
 ]
 
 SHIPPED_CODES = [
@@ -54,6 +62,7 @@ SHIPPED_CODES = [
     "too_deep",
     "agent_exists",
     "agent_retired",
+    "archive_not_ready",
     "epoch_ended",
     "read_model_behind",
     "database_unavailable",

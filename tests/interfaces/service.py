@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -45,11 +46,9 @@ class Service:
         self._socket = bind("127.0.0.1", 0, behind_proxy=False)
         self._socket.listen()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._app = app = create_app(self.process)
         self.ws = ws
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, ws=ws, log_level="error", access_log=False, server_header=False)
-        )
+        self._stopping = threading.Event()
+        self._make_server()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
@@ -68,8 +67,10 @@ class Service:
         trace: TracebackType | None,
     ) -> None:
         # As our own server does it: what does not end by itself, ends now.
-        self.loop.call_soon_threadsafe(self._app.state.stopping.set)
+        self._stopping.set()
         self._server.should_exit = True
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._app.state.stopping.set)
         self._thread.join()
         self._socket.close()
 
@@ -94,9 +95,29 @@ class Service:
             base_url=self.url, timeout=40, headers={"Authorization": f"Bearer {token}"}
         )
 
+    def _make_server(self) -> None:
+        self._app = app = create_app(self.process)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app, ws=self.ws, log_level="error", access_log=False, server_header=False
+            )
+        )
+
     def _run(self) -> None:
+        # As our own server does it: a process whose epoch has ended is followed by another.
         asyncio.run(self._serve())
+        while self.process.epoch_ended.is_set() and not self._stopping.is_set():
+            self.process = self.process.anew()
+            self._make_server()
+            asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        await self._server.serve(sockets=[self._socket])
+        ending = asyncio.create_task(self._end_with_epoch())
+        await self._server.serve(sockets=[self._socket.dup()])
+        ending.cancel()
+
+    async def _end_with_epoch(self) -> None:
+        await self.process.epoch_ended.wait()
+        self._app.state.stopping.set()
+        self._server.should_exit = True

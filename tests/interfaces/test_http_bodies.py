@@ -53,6 +53,7 @@ def faults(kind: Any, value: Any) -> dict[str, str]:
         b'{"a": 1e999}',
         b"{'a': 1}",
         b'{"a": 1,}',
+        b'{"a": 1, "a": 2}',
         b'"\\ud800"',
         b'"\xed\xa0\x80"',
         b'"\xff"',
@@ -77,7 +78,6 @@ def test_what_json_cannot_say_safely_is_refused(body: bytes) -> None:
     ("body", "value"),
     [
         (b'{"a": "\\\\u0000"}', {"a": "\\u0000"}),
-        (b'{"a": 1, "a": 2}', {"a": 2}),
         (b"18446744073709551615", 2**64 - 1),
         (b"-9223372036854775808", -(2**63)),
         (b'"' + b"9" * 30 + b'"', "9" * 30),

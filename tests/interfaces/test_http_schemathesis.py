@@ -1,8 +1,9 @@
 """The service keeps to its own description, whatever is sent (Schemathesis, every check).
 
 What no schema can say is added to requests on their way: keys that were not used before, cursors
-that the log has reached, no deadlines, and the ids and tokens of an agent for what agents do. NUL
-and numbers beyond 64 bits are left out: to say so in every schema would help nobody.
+that the log has reached, no deadlines, restores that only tell their plan, and the ids and tokens
+of an agent for what agents do. NUL and numbers beyond 64 bits are left out: to say so in every
+schema would help nobody.
 """
 
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ class Callers:
         if not case.meta.is_negative_at(ParameterLocation.QUERY):
             _ask_for_what_is(case.query, case.operation.path)
         if not case.meta.is_negative_at(ParameterLocation.BODY):
-            _ask_for_what_can_be(case.body)
+            _ask_for_what_can_be(case.body, case.operation.path)
 
     def _name_things(self, case: Any) -> None:
         for name, value in dict(case.path_parameters or {}).items():
@@ -116,7 +117,7 @@ def _ask_for_what_was(query: Any, path: str) -> None:
         query.pop("after_version", None)
 
 
-def _ask_for_what_can_be(body: Any) -> None:
+def _ask_for_what_can_be(body: Any, path: str) -> None:
     if not isinstance(body, dict):
         return
     body.pop("tenant", None)  # not every scope can be given in every tenant
@@ -128,6 +129,12 @@ def _ask_for_what_can_be(body: Any) -> None:
                 one[name] = one[name] if _is_exact(one[name]) else None
     if "wait_seconds" in body:
         body["wait_seconds"] = 0
+    if path.endswith("/restore"):
+        # What is probed here is the one store that there is.
+        body["dry_run"] = True
+        body.pop("to_time", None)
+        if "to_position" in body:
+            body["to_position"] = 1
     for name in WEBHOOK.keys() & body.keys():
         body[name] = WEBHOOK[name]
     for name in PAST.keys() & body.keys():
@@ -175,6 +182,8 @@ def test_the_service_keeps_to_its_description(service: Service, callers: Callers
     described = schemathesis.openapi.from_url(url, config=CONFIGURATION)
     # An answer that does not end is looked at elsewhere (test_http_stream).
     described = described.exclude(path="/v1/stream")
+    # What an export is no schema says (test_http_imports_attacks).
+    described = described.exclude(path="/v1/events/import")
     described.auth.providers.append(callers)
 
     failures: dict[str, str] = {}

@@ -47,6 +47,21 @@ def test_the_worker_of_the_readme_does_the_task_that_the_readme_submits(
     assert worker_code == 0
 
 
+def test_the_backup_of_the_readme_is_taken_proved_restored_and_brought_back(
+    tmp_path: Path,
+) -> None:
+    lines = [line.removeprefix(".venv/bin/muster ") for line in commands(beginning="muster backup")]
+
+    with ServiceProcess(tmp_path / "data") as service:
+        muster(service, "task submit count")
+        said = [muster(service, line).stdout for line in lines]
+
+    assert len(said) == 8
+    assert "verified" in said[0]
+    assert "Restored: epoch 2" in said[5]
+    assert "Undone: epoch 3" in said[6]
+
+
 def muster(service: ServiceProcess, line: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "interfaces.cli.main", *shlex.split(line)],
@@ -55,5 +70,5 @@ def muster(service: ServiceProcess, line: str) -> "subprocess.CompletedProcess[s
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )

@@ -20,7 +20,7 @@ from interfaces.http.schemas.audit import (
 
 async def list_heads(call: Call[None, HeadParameters]) -> Response:
     """GET /v1/audit/heads. One more than asked for tells whether there is another page."""
-    _ = call.seen  # seals follow the log within seconds; only the epoch can be wrong
+    await call.require_seen()
     limit = call.parameters.limit
     found = await call.process.proofs.heads(before=call.parameters.cursor, limit=limit + 1)
     items = [head.members() for head in found[:limit]]
@@ -30,7 +30,7 @@ async def list_heads(call: Call[None, HeadParameters]) -> Response:
 
 async def list_keys(call: Call[None, QueryParameters]) -> Response:
     """GET /v1/audit/keys."""
-    _ = call.seen
+    await call.require_seen()
     keys = await call.process.proofs.keys()
     items = [
         {"key_id": key_id, "public_key": public_key.hex(), "added_at": added_at}
@@ -41,7 +41,7 @@ async def list_keys(call: Call[None, QueryParameters]) -> Response:
 
 async def prove(call: Call[None, ProofParameters]) -> Response:
     """GET /v1/audit/proof."""
-    _ = call.seen
+    await call.require_seen()
     wanted, proofs = call.parameters, call.process.proofs
     match wanted.position, wanted.old, wanted.new:
         case int(position), None, None:

@@ -14,7 +14,7 @@ from interfaces.http.schemas.audit_trail import TrailPage, TrailParameters
 
 async def read(call: Call[None, TrailParameters]) -> Response:
     """GET /v1/audit/trail. One more than asked for tells whether there is another page."""
-    _ = call.seen  # the log itself is never behind; only the epoch can be wrong
+    await call.require_seen()
     process, wanted, limit = call.process, call.parameters, call.parameters.limit
     before = call.entry
     if wanted.cursor is not None:

@@ -30,7 +30,7 @@ CURSOR = re.compile(CURSOR_PATTERN, re.ASCII)
 
 async def why(call: Call[None, QueryParameters]) -> Response:
     """GET /v1/tasks/{task_id}/why."""
-    _ = call.seen  # the log itself is never behind; only the epoch can be wrong
+    await call.require_seen()
     task_id = call.id_of("task_id")
     story = await call.process.why.of(call.tenant, task_id)
     # A story of many candidates takes a tenth of a second to be written down.
@@ -43,7 +43,7 @@ def _why_answer(task_id: UUID, story: Story, epoch: int) -> Response:
 
 async def causes(call: Call[None, GraphParameters]) -> Response:
     """GET /v1/events/{position}/causes."""
-    _ = call.seen
+    await call.require_seen()
     depth, limit = call.parameters.depth, call.parameters.limit
     walked = call.process.causes.causes(call.tenant, _position(call), depth=depth, limit=limit)
     graph = await while_connected(call.request, walked)
@@ -52,7 +52,7 @@ async def causes(call: Call[None, GraphParameters]) -> Response:
 
 async def effects(call: Call[None, GraphParameters]) -> Response:
     """GET /v1/events/{position}/effects."""
-    _ = call.seen
+    await call.require_seen()
     depth, limit = call.parameters.depth, call.parameters.limit
     walked = call.process.causes.effects(call.tenant, _position(call), depth=depth, limit=limit)
     graph = await while_connected(call.request, walked)

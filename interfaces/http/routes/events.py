@@ -29,7 +29,7 @@ PAGE_BYTES_MAX = 8 * 1024 * 1024
 
 async def read(call: Call[None, EventParameters]) -> Response:
     """GET /v1/events, as JSON or, by the Accept header, as NDJSON."""
-    _ = call.seen  # the log itself is never behind; only the epoch can be wrong
+    await call.require_seen()
     reading = _page(call)
     records, position = await (
         while_connected(call.request, reading) if call.parameters.wait else reading

@@ -17,6 +17,8 @@ PAIRS = [
     (_groups.Users, _groups.AsyncUsers),
     (_groups.Clients, _groups.AsyncClients),
     (_groups.Subjects, _groups.AsyncSubjects),
+    (_groups.Audit, _groups.AsyncAudit),
+    (_groups.Backups, _groups.AsyncBackups),
 ]
 
 

@@ -59,7 +59,8 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     if hint is datetime:
         return datetime.fromisoformat
     if get_origin(hint) is tuple:
-        return tuple
+        member = _converter(get_args(hint)[0])
+        return lambda payload: tuple(map(member, payload))
     if isinstance(hint, type) and is_dataclass(hint):
         return lambda payload: decode(hint, payload)
     return lambda value: value

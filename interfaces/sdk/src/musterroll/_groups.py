@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from musterroll._calls import Awaiting, Blocking, awaited, blocking, listed, listed_async
 from musterroll._request import Plan
-from musterroll._routes import access, agents, audit, past, reasons, subjects, tasks
+from musterroll._routes import access, agents, audit, backups, past, reasons, subjects, tasks
 
 T = TypeVar("T")
 
@@ -163,3 +163,37 @@ class AsyncAudit(_AsyncGroup):
     prove = awaited(audit.prove)
     prove_growth = awaited(audit.prove_growth)
     trail = listed_async(audit.trail)
+
+
+class Backups(_Group):
+    """`client.backups`"""
+
+    create = blocking(backups.create)
+    list = listed(backups.list_)
+    get = blocking(backups.get)
+    wait = blocking(backups.wait)
+    verify = blocking(backups.verify)
+    drill = blocking(backups.drill)
+    plan_restore = blocking(backups.plan_restore)
+    restore = blocking(backups.restore)
+    undo_restore = blocking(backups.undo_restore)
+    expire = blocking(backups.expire)
+    job = blocking(backups.job)
+    wait_job = blocking(backups.wait_job)
+
+
+class AsyncBackups(_AsyncGroup):
+    """`client.backups` of the async client"""
+
+    create = awaited(backups.create)
+    list = listed_async(backups.list_)
+    get = awaited(backups.get)
+    wait = awaited(backups.wait)
+    verify = awaited(backups.verify)
+    drill = awaited(backups.drill)
+    plan_restore = awaited(backups.plan_restore)
+    restore = awaited(backups.restore)
+    undo_restore = awaited(backups.undo_restore)
+    expire = awaited(backups.expire)
+    job = awaited(backups.job)
+    wait_job = awaited(backups.wait_job)

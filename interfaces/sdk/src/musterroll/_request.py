@@ -34,6 +34,7 @@ class Request(Generic[T]):
 
 
 KEY_CHARACTERS_MAX = 200
+_IDS = ("task_id", "agent_id", "subject_id", "backup_id")
 
 # A plan yields requests, is sent their parsed answers, and returns the answer of the call.
 Steps: TypeAlias = Generator[Request[Any], Any, T]
@@ -126,10 +127,10 @@ def receipt(payload: Any) -> Receipt:
 
 
 def with_id(payload: Any) -> Any:
-    """The same members, the id of the task, agent or subject under the name `id`."""
+    """The same members, the id of the task, agent, subject or backup under the name `id`."""
     if not isinstance(payload, dict):
         return payload
-    found = payload.get("task_id") or payload.get("agent_id") or payload.get("subject_id")
+    found = next((payload[name] for name in _IDS if payload.get(name)), None)
     return {"id": found, **payload}
 
 

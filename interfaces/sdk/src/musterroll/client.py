@@ -12,11 +12,13 @@ from musterroll._groups import (
     Agents,
     AsyncAgents,
     AsyncAudit,
+    AsyncBackups,
     AsyncClients,
     AsyncSubjects,
     AsyncTasks,
     AsyncUsers,
     Audit,
+    Backups,
     Clients,
     Subjects,
     Tasks,
@@ -27,6 +29,7 @@ from musterroll._live.watching import watch, watch_async
 from musterroll._request import Plan
 from musterroll._routes import history, past, reasons
 from musterroll._routes import log as routes
+from musterroll._routes.backups import store as store_route
 from musterroll._routes.history import Moment
 from musterroll._session import Session
 from musterroll.models import AccessToken, TaskStatus
@@ -117,6 +120,10 @@ class Client(_Common):
     def subjects(self) -> Subjects:
         return Subjects(self)
 
+    @property
+    def backups(self) -> Backups:
+        return Backups(self)
+
     log = listed(routes.log)
     activity = listed(routes.activity)
     state = blocking(past.state)
@@ -124,6 +131,8 @@ class Client(_Common):
     causes = blocking(reasons.causes)
     effects = blocking(reasons.effects)
     what_if = blocking(reasons.what_if)
+    import_events = blocking(history.import_events)
+    store = blocking(store_route)
     health = blocking(routes.health)
     ready = blocking(routes.ready)
     metrics = blocking(routes.metrics)
@@ -178,14 +187,21 @@ class Client(_Common):
         return Replay(self, asked)
 
     def export(
-        self, begin: Moment | None = None, end: Moment | None = None, *, sign: bool = False
+        self,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        sign: bool = False,
+        of: Iterable[str] = (),
     ) -> Iterator[bytes]:
         """The log as CloudEvents, one a line, from `begin` (None: the first) to `end` (None: now),
-        in pieces of any size; with `sign`, a last line is signed. Nothing is repeated by itself.
+        in pieces of any size; with `sign`, a last line is signed. `of` are the ids of tasks and
+        agents whose histories are wanted (none: everything). Nothing is repeated by itself.
 
-        Raises Invalid, EpochEnded, Unauthorized, Forbidden, and Unavailable when it breaks off.
+        Raises Invalid, NotFound, EpochEnded, Unauthorized, Forbidden, and Unavailable when it
+        breaks off.
         """
-        return export(self, history.export(begin, end, sign=sign))
+        return export(self, history.export(begin, end, sign=sign, of=of))
 
     def watch(self, task_id: str) -> Iterator[TaskStatus]:
         """A task's status now, and again whenever it has changed, up to the final one with its
@@ -266,6 +282,10 @@ class AsyncClient(_Common):
     def subjects(self) -> AsyncSubjects:
         return AsyncSubjects(self)
 
+    @property
+    def backups(self) -> AsyncBackups:
+        return AsyncBackups(self)
+
     log = listed_async(routes.log)
     activity = listed_async(routes.activity)
     state = awaited(past.state)
@@ -273,6 +293,8 @@ class AsyncClient(_Common):
     causes = awaited(reasons.causes)
     effects = awaited(reasons.effects)
     what_if = awaited(reasons.what_if)
+    import_events = awaited(history.import_events)
+    store = awaited(store_route)
     health = awaited(routes.health)
     ready = awaited(routes.ready)
     metrics = awaited(routes.metrics)
@@ -327,14 +349,21 @@ class AsyncClient(_Common):
         return AsyncReplay(self, asked)
 
     def export(
-        self, begin: Moment | None = None, end: Moment | None = None, *, sign: bool = False
+        self,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        sign: bool = False,
+        of: Iterable[str] = (),
     ) -> AsyncIterator[bytes]:
         """The log as CloudEvents, one a line, from `begin` (None: the first) to `end` (None: now),
-        in pieces of any size; with `sign`, a last line is signed. Nothing is repeated by itself.
+        in pieces of any size; with `sign`, a last line is signed. `of` are the ids of tasks and
+        agents whose histories are wanted (none: everything). Nothing is repeated by itself.
 
-        Raises Invalid, EpochEnded, Unauthorized, Forbidden, and Unavailable when it breaks off.
+        Raises Invalid, NotFound, EpochEnded, Unauthorized, Forbidden, and Unavailable when it
+        breaks off.
         """
-        return export_async(self, history.export(begin, end, sign=sign))
+        return export_async(self, history.export(begin, end, sign=sign, of=of))
 
     def watch(self, task_id: str) -> AsyncIterator[TaskStatus]:
         """A task's status now, and again whenever it has changed, up to the final one with its

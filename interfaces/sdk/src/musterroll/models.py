@@ -37,7 +37,8 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What a command did: the task or agent, its version, and the cursor to read it back at."""
+    """What a command did: the task, agent or backup, its version, and the cursor to read it back
+    at."""
 
     id: str
     version: int
@@ -322,3 +323,124 @@ class Change:
     field: str
     before: Any = None
     after: Any = None
+
+
+BACKUP_FINAL = frozenset({"verified", "failed", "expired"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup. `progress` runs from 0 to 1 in each `stage`; `events` up to `position` are what it
+    restores to, `new_events` of them it wrote itself; `bytes` is the same of its files."""
+
+    id: str
+    type: str
+    status: str
+    stage: str | None = None
+    progress: float = 0.0
+    requested_by: str = ""
+    started_at: datetime | None = None
+    stored_at: datetime | None = None
+    verified_at: datetime | None = None
+    level: int | None = None
+    drilled_at: datetime | None = None
+    position: int | None = None
+    time: datetime | None = None
+    events: int | None = None
+    new_events: int | None = None
+    segments: int | None = None
+    bytes: int | None = None
+    new_bytes: int | None = None
+    error: Failure | None = None
+    version: int = 0
+    cursor: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is verified, has failed or has expired."""
+        return self.status in BACKUP_FINAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupJob:
+    """Something done with backups that takes longer than a request: `verify`, `drill`, `restore`,
+    `undo`, `expire`. `error` has a `code`, a `message` and what else is known."""
+
+    job_id: str
+    kind: str
+    state: str
+    backup_id: str | None = None
+    stage: str = ""
+    progress: float = 0.0
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    began_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is done or has failed."""
+        return self.state != "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """The events that a restore takes away: those behind one cursor, up to another."""
+
+    events: int
+    after: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePlan:
+    """What a restore does. Its last event is at `position`, recorded at `time`; `into` is where the
+    new store is made; `lost` is None where nothing is."""
+
+    archive_id: str
+    position: int
+    events: int
+    from_epoch: int
+    to_epoch: int
+    time: datetime | None = None
+    lost: Loss | None = None
+    bytes: int = 0
+    estimate_seconds: float = 0.0
+    into: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """A restore: its plan, and the job that does it; None where only the plan was asked for."""
+
+    plan: RestorePlan
+    job: BackupJob | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """How an epoch began. `archive_id` is None where a restore was undone."""
+
+    at: datetime | None = None
+    position: int = 0
+    from_epoch: int = 0
+    archive_id: str | None = None
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerStore:
+    """What a restore put aside, and until when it is kept."""
+
+    epoch: int
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """The store that serves; `cursor` is where its log ends."""
+
+    store_id: str
+    epoch: int
+    cursor: str | None = None
+    restored: Restored | None = None
+    former: tuple[FormerStore, ...] = ()

@@ -1,0 +1,51 @@
+"""Lets archives go that no rule keeps: `{"store_id", "dry_run", "archives": {id: status},
+"drilled": [id]}`, of those that have not expired by the log: `running`, `stored`, `verified` or
+`failed`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from application.archives.chain import Catalogue
+from application.archives.expiry import Expiry, Known
+from application.archives.ports import Told
+from application.archives.retention import Rules
+from infrastructure.seals.signer import signed
+from interfaces.bootstrap.archive_jobs.context import JobContext
+
+if TYPE_CHECKING:
+    from infrastructure.settings import Settings
+
+
+def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, Any]:
+    """The members that POST /v1/backups/expire tells of. `archives` are those to write
+    `archive.expired` for, also when an earlier run let them go and died.
+
+    Raises ControlPlaneError.
+    """
+    store_id = UUID(request["store_id"])
+    repository = context.repository(store_id)
+    expiry = Expiry(
+        repository,
+        Catalogue(repository, store_id, signed, context.trusted_keys),
+        rules=rules_of(context.settings),
+        grace=timedelta(hours=context.settings.backup_grace_hours),
+    )
+    known = Known(
+        statuses={UUID(one): status for one, status in request["archives"].items()},
+        drilled=frozenset(UUID(one) for one in request["drilled"]),
+    )
+    dry_run = bool(request["dry_run"])
+    expired = expiry.run(known, now=datetime.now(UTC), dry_run=dry_run, told=told)
+    return expired.members(dry_run=dry_run)
+
+
+def rules_of(settings: "Settings") -> Rules:
+    """Which archives stay."""
+    return Rules(
+        last=settings.backup_keep_last,
+        daily=settings.backup_keep_daily,
+        weekly=settings.backup_keep_weekly,
+        monthly=settings.backup_keep_monthly,
+        age_min=timedelta(days=settings.backup_keep_days_min),
+    )

@@ -1,0 +1,90 @@
+"""Says what a restore would do: `{"store_id", "archive_id", "to_position", "to_time"}`."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+
+from application.archives.format import CONTENTS, HISTORY, time_from
+from application.archives.ports import Told
+from application.archives.restores import Lost, Plan, plan_members
+from application.cursor import Cursor
+from infrastructure.archives.cutting import Cut
+from infrastructure.archives.former_stores import formers_in
+from infrastructure.archives.next_store import SQL, owner_session, translated
+from infrastructure.archives.restoring import Source, source_of
+from interfaces.bootstrap.archive_jobs.context import JobContext
+
+LOADED_PER_SECOND, FOLDED_PER_SECOND = 150_000, 25_000
+SECONDS_MIN = 3.0
+
+
+def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, Any]:
+    """A plan, as `plan_members` has it. Raises BadArchive, BeyondArchive, BeforeHistory,
+    RepositoryUnavailable, DatabaseUnavailable."""
+    told("plan", 0, 0)
+    source = source_in(context, request)
+    return plan_members(plan_of(context, source, cut_in(source, request)))
+
+
+def source_in(context: JobContext, request: dict[str, Any]) -> Source:
+    """The archive that a request names. Raises BadArchive, RepositoryUnavailable."""
+    store_id = UUID(request["store_id"])
+    return source_of(
+        context.repository(store_id),
+        store_id,
+        UUID(request["archive_id"]) if request.get("archive_id") else None,
+        identity_file=context.settings.backup_identity_file,
+        trusted=context.trusted_keys,
+    )
+
+
+def cut_in(source: Source, request: dict[str, Any]) -> Cut:
+    """Up to where a request wants it. Raises what `cut_of` raises."""
+    time: datetime | None = time_from(request["to_time"]) if request.get("to_time") else None
+    return source.cut(position=request.get("to_position"), time=time)
+
+
+def plan_of(context: JobContext, source: Source, cut: Cut) -> Plan:
+    """Held against the store that serves. Raises DatabaseUnavailable."""
+    manifest = source.chain.newest
+    assert context.owner_url is not None, "a plan is made beside a store"
+    with owner_session(context.owner_url) as connection, translated():
+        schema = sql.Identifier("musterroll")
+        row = connection.execute(sql.SQL(SQL["standing"]).format(schema=schema)).fetchone()
+        assert row is not None
+        _, epoch, _, _ = row
+        behind = sql.SQL(SQL["behind"]).format(schema=schema)
+        lost = connection.execute(behind, (cut.position,)).fetchone()
+        assert lost is not None
+        formers = [one.epoch for one in formers_in(connection)]
+    files = [
+        file
+        for content in CONTENTS
+        if content in HISTORY or content == "seal_keys"
+        for file in source.chain.files(content)
+        if content != "events" or file.first <= cut.position
+    ]
+    seconds = cut.size / LOADED_PER_SECOND + cut.size / FOLDED_PER_SECOND
+    return Plan(
+        archive_id=manifest.archive_id,
+        position=cut.position,
+        time=cut.at,
+        events=cut.size,
+        from_epoch=epoch,
+        to_epoch=max([epoch, manifest.epoch, *formers]) + 1,
+        lost=_lost(lost, cut, epoch),
+        bytes=sum(file.size for file in files),
+        estimate_seconds=round(max(seconds, SECONDS_MIN), 1),
+        into="beside the live store",
+    )
+
+
+def _lost(row: Any, cut: Cut, epoch: int) -> Lost | None:
+    events, _, last = row
+    if not events:
+        return None
+    return Lost(
+        events=events, after=str(Cursor(epoch, cut.position)), until=str(Cursor(epoch, last))
+    )

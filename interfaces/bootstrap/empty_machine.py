@@ -1,0 +1,147 @@
+"""Makes the store of an empty machine out of an archive, before there is a service."""
+
+from collections.abc import Collection
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from application.archives.chain import Catalogue
+from application.archives.faults import BadArchive
+from application.archives.ports import Repository, Told
+from application.archives.restored import RESTORER
+from application.seals.head import key_id_of
+from domain.errors import Conflict, Invalid
+from infrastructure.archives.next_store import NextStore, restoring, translated
+from infrastructure.archives.restoring import Source, build, source_of
+from infrastructure.archives.stores import open_repository, store_ids
+from infrastructure.postgres.database import database_of
+from infrastructure.postgres.pool import SCHEMA
+from infrastructure.seals.signer import Ed25519Signer, signed
+from infrastructure.security import signing_key
+from infrastructure.settings import Settings
+from interfaces.bootstrap.archive_jobs.restore import change_of, refuse_different, switch_of
+from interfaces.bootstrap.seals import KEY_FILE_NAME
+
+
+class NotEmpty(Conflict):
+    """There is a store with events already: it is restored through its service."""
+
+    code = "store_not_empty"
+
+
+class StoreUnclear(Invalid):
+    """Which store is meant has to be said. `stores` are those of which there are archives."""
+
+    code = "store_unclear"
+
+
+class Untrusted(Invalid):
+    """Nobody here knows the key that signed. `key_ids` are those that were found."""
+
+    code = "untrusted_key"
+
+
+def restore_into_empty(
+    settings: Settings,
+    *,
+    archive_id: UUID | None,
+    store_id: UUID | None,
+    trusted: Collection[str],
+    told: Told,
+) -> dict[str, object]:
+    """Load the newest archive, or the one that is named, and make it the store; what was restored,
+    as the job `restore` has it. Keys that are trusted are those named, and the seal key in the data
+    folder.
+
+    Raises NotEmpty, StoreUnclear, Untrusted, BadArchive, BadIdentity, RepositoryUnavailable,
+    JobFailed, DatabaseUnavailable, EmbeddedPostgresFailed, UnsafeKey, OSError.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    url, owner = settings.database_url, settings.database_owner_url
+    database = database_of(
+        settings.data_dir,
+        url.get_secret_value() if url else None,
+        owner.get_secret_value() if owner else None,
+    )
+    key_file = settings.seal_key_file or settings.data_dir / KEY_FILE_NAME
+    source = _source(settings, archive_id, store_id, {*trusted, *_own_key(key_file)})
+    try:
+        database.start()
+        signer = Ed25519Signer(signing_key.load_or_make(key_file))
+        urls = database.owner_url, database.url
+        with restoring(urls[0]) as connection:
+            _refuse_events(connection)
+            store = NextStore(connection)
+            try:
+                built = build(store, source, source.cut(), urls=urls, tables=True, told=told)
+                refuse_different(built)
+            except BaseException:
+                store.drop()
+                raise
+            told("switch", 0, 1)
+            change = change_of(store.schema, source, built, from_live=False)
+            restored = switch_of(urls, signer, RESTORER, built).run(change)
+    finally:
+        database.stop()
+    return {"position": restored.at_position, "events": restored.size, "epoch": restored.to_epoch}
+
+
+def _own_key(key_file: Path) -> list[str]:
+    if not key_file.exists():
+        return []
+    return [Ed25519Signer(signing_key.load_or_make(key_file)).key_id]
+
+
+def _source(
+    settings: Settings, archive_id: UUID | None, store_id: UUID | None, trusted: Collection[str]
+) -> Source:
+    """Nothing is trusted because it is there. Raises what `restore_into_empty` raises."""
+    stores = store_ids(settings)
+    if store_id is None:
+        if len(stores) != 1:
+            found = ", ".join(map(str, stores)) or "none"
+            raise StoreUnclear(f"There are archives of {found}: say which with --store-id.")
+        [store_id] = stores
+    repository = open_repository(settings, store_id)
+    identity = settings.backup_identity_file
+    try:
+        return source_of(repository, store_id, archive_id, identity_file=identity, trusted=trusted)
+    except BadArchive as error:
+        if error.fault != "untrusted_key":
+            raise
+    keys = _signers(repository, store_id)
+    raise Untrusted(
+        f"The archives are signed with a key that nobody here knows: {', '.join(keys)}. Put its "
+        f"copy at {settings.data_dir / KEY_FILE_NAME}, or name it with --trust if it is yours.",
+        key_ids=keys,
+    )
+
+
+def _signers(repository: Repository, store_id: UUID) -> list[str]:
+    """Whose keys signed what is there, for a person to recognize."""
+    found = set()
+
+    def noted(public_key: bytes, text: bytes, signature: bytes) -> bool:
+        if holds := signed(public_key, text, signature):
+            found.add(key_id_of(public_key))
+        return holds
+
+    Catalogue(repository, store_id, noted, None).manifests()
+    return sorted(found)
+
+
+def _refuse_events(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """A store of another shape has events too: the table alone is asked."""
+    with translated():
+        table = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.events",)).fetchone()
+        if table is None or table[0] is None:
+            return
+        row = connection.execute(
+            sql.SQL("SELECT EXISTS (SELECT FROM {}.events)").format(sql.Identifier(SCHEMA))
+        ).fetchone()
+    if row is not None and row[0]:
+        raise NotEmpty(
+            "There is a store with events already: `muster backup restore` restores beside it."
+        )

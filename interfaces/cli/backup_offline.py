@@ -1,0 +1,135 @@
+"""Backups where they are kept, read without any service: by the machine that wants them back."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interfaces.cli.backup_jobs import LATEST, NoBackup, id_of
+from interfaces.cli.backup_words import Row, number, size, stage_in_words
+from interfaces.cli.failures import FAILED
+from interfaces.cli.output import ago, hint, print_json, print_line, print_table
+from interfaces.cli.up import settings_of
+from interfaces.cli.waiting import measuring, working
+
+if TYPE_CHECKING:
+    from application.archives.chain import ManifestFile
+    from interfaces.bootstrap.archives_offline import KeptStore, OfflineFinding
+
+COLUMNS: dict[str, Callable[[Row], object]] = {
+    "BACKUP": itemgetter("id"),
+    "STATUS": itemgetter("status"),
+    "TYPE": itemgetter("type"),
+    "TAKEN": lambda row: ago(row["taken_at"]),
+    "POSITION": lambda row: number(row["position"]),
+    "EVENTS": lambda row: number(row["events"]),
+    "NEW": lambda row: number(row["new_events"]),
+}
+UNVOUCHED = "No key of this machine vouches for who signed it: there is no seal-key.pem here."
+
+
+def list_store(url: str, *, limit: int, as_json: bool) -> None:
+    """What lies there, newest first; what cannot be read is listed too, with what is wrong."""
+    from interfaces.bootstrap.archives_offline import kept_stores  # noqa: PLC0415 - heavy
+
+    with working("Reading"):
+        stores = list(kept_stores(settings_of({}), _absolute(url)))
+        rows = [row for store in stores for row in islice(_rows_of(store), limit)]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    cells = ([show(row) for show in COLUMNS.values()] for row in rows)
+    print_table(list(COLUMNS), cells, empty=f"There are no backups in {url}.")
+    for row in rows:
+        if row["error"]:
+            print_line(row["error"]["message"])
+    if rows and not all(store.trusted for store in stores):
+        hint(UNVOUCHED)
+
+
+def verify_in_store(url: str, backup_id: str, *, level: int, as_json: bool) -> None:
+    """Read one back there. Raises Failure."""
+    from application.archives.faults import BadArchive  # noqa: PLC0415 - the service's parts
+    from interfaces.bootstrap.archives_offline import verify_offline  # noqa: PLC0415
+
+    wanted = None if backup_id == LATEST else id_of(backup_id)
+    settings = settings_of({})
+    with measuring() as tell:
+
+        def told(stage: str, done: int, total: int) -> None:
+            tell(stage_in_words(stage), done / total if total else 0.0)
+
+        try:
+            found = verify_offline(settings, _absolute(url), wanted, level, told)
+        except BadArchive as error:
+            if error.fault == "manifest_missing":
+                raise NoBackup(f"there is no such backup in {url}.") from None
+            if not as_json:
+                raise
+            print_json({"ok": False, "code": error.code, "message": error.message, **error.facts})
+            raise SystemExit(FAILED) from None
+    _show(found, level, as_json=as_json)
+
+
+def _show(found: "OfflineFinding", level: int, *, as_json: bool) -> None:
+    verified, manifest = found.verified, found.file.manifest
+    if as_json:
+        print_json(
+            {
+                "ok": True,
+                "id": str(manifest.archive_id),
+                "store_id": str(found.store.store_id),
+                "vouched": found.store.trusted,
+                "level": verified.level,
+                "events": verified.events,
+                "files": verified.files,
+                "bytes": verified.size,
+                "root": verified.root.hex(),
+                "reason": verified.reason,
+            }
+        )
+        return
+    print_line(
+        f"{manifest.archive_id} is as it was signed: {number(verified.events)} events up to "
+        f"position {number(manifest.last)}, {number(verified.files)} files of "
+        f"{size(verified.size)}, at level {verified.level}."
+    )
+    if verified.reason:
+        print_line(f"Not at level {level}: {verified.reason}.")
+    if not found.store.trusted:
+        hint(UNVOUCHED)
+
+
+def _rows_of(store: "KeptStore") -> Iterator[Row]:
+    """By the names that the API has for the same, newest first."""
+    found = store.catalogue.manifests()
+    for name, fault in store.catalogue.broken.items():
+        error = {"code": fault.fault, "message": fault.message}
+        yield {**dict.fromkeys(_MEMBERS), "id": name, "status": "broken", "error": error}
+    for file in reversed(found):
+        yield _row_of(file, store)
+
+
+_MEMBERS = ("store_id", "type", "taken_at", "position", "events", "new_events", "epoch")
+
+
+def _row_of(file: "ManifestFile", store: "KeptStore") -> dict[str, Any]:
+    manifest = file.manifest
+    return {
+        "id": str(manifest.archive_id),
+        "status": "signed",
+        "store_id": str(store.store_id),
+        "type": manifest.type,
+        "taken_at": manifest.taken_at.isoformat(),
+        "position": manifest.last,
+        "events": manifest.size,
+        "new_events": manifest.size - manifest.base,
+        "epoch": manifest.epoch,
+        "error": None,
+    }
+
+
+def _absolute(url: str) -> str:
+    return url if "://" in url else str(Path(url).expanduser().absolute())

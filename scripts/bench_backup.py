@@ -1,0 +1,16 @@
+"""Measure backups: `python3 scripts/bench_backup.py [--quick]`, beside pg_dump and pg_restore.
+
+Some five minutes, on a million events. Sets up first where that is needed; the figures go to
+scripts/benchmarks/results/backup.json, of a quick run to the screen alone.
+"""
+
+import os
+import sys
+
+from _bootstrap import PYTHON, ROOT, ensure
+
+if __name__ == "__main__":
+    ensure("run")
+    os.chdir(ROOT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    os.execve(PYTHON, [str(PYTHON), "-m", "benchmarks.backup", *sys.argv[1:]], environment)

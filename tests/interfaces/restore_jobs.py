@@ -1,0 +1,32 @@
+"""Jobs of the archivist in this process, on the store of a service."""
+
+from typing import Any
+from uuid import UUID
+
+from interfaces.bootstrap.archive_jobs.context import JobContext
+from interfaces.bootstrap.archives import job_settings
+from tests.conftest import Database
+from tests.interfaces.service import Service
+
+
+def context_of(service: Service, database: Database) -> JobContext:
+    """As the service would tell it to a process of its own."""
+    process = service.process
+    return JobContext(
+        {
+            **job_settings(process.settings),
+            "database_url": database.url,
+            "owner_url": database.owner_url,
+            "trusted_keys": [process._seals.signer.key_id],
+        }
+    )
+
+
+def request_of(service: Service, archive_id: str, **members: Any) -> dict[str, Any]:
+    """For one archive."""
+    store_id: UUID = service.process.store_id
+    return {"store_id": str(store_id), "archive_id": archive_id, "actor": "user/admin", **members}
+
+
+def told(stage: str, done: int, total: int) -> None:
+    """Nobody listens."""

@@ -1,0 +1,294 @@
+"""Who takes archives: the process that leads, by order and by the time."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any, Self, TypeVar
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from application.access import Principal
+from application.archives.jobs import JobStatus
+from application.archives.ports import JobFailed
+from application.commands import RequestKey
+from application.projections.archives import ArchiveRow
+from domain.errors import AggregateNotFound, ArchiveNotReady
+from tests.conftest import Database
+from tests.interfaces.service import Service
+
+SECONDS_MAX = 30.0
+NEVER = 86_400.0
+OPERATOR = Principal(
+    account_id=uuid4(),
+    kind="user",
+    subject="user/ada",
+    tenant="default",
+    scopes=frozenset({"admin"}),
+)
+T = TypeVar("T")
+
+
+class Backups:
+    """A service, and what is asked of its archives."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.archives = service.process.archives
+        self.client = service.client()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.service.loop).result(SECONDS_MAX)
+
+    def order(self, kind: str = "incremental", key: RequestKey | None = None) -> UUID:
+        return self.on_loop(self.archives.request(kind, OPERATOR, key)).aggregate_id
+
+    def one(self, archive_id: UUID) -> ArchiveRow:
+        return self.on_loop(self.archives.one(archive_id))
+
+    def all(self) -> list[ArchiveRow]:
+        found = self.on_loop(self.archives.listed(status=None, after=None, limit=100))
+        return list(reversed(found))
+
+    def ended(self, archive_id: UUID) -> ArchiveRow:
+        return until(lambda: self.one(archive_id), lambda row: row.status in ("verified", "failed"))
+
+    def taken(self, kind: str = "incremental") -> ArchiveRow:
+        row = self.ended(self.order(kind))
+        assert row.status == "verified", row
+        return row
+
+    def finished(self, job: JobStatus) -> JobStatus:
+        return self.on_loop(self.archives.jobs.finished(job.job_id))
+
+    def submit(self, tasks: int = 1) -> None:
+        for _ in range(tasks):
+            headers = {"Idempotency-Key": str(uuid4())}
+            self.client.post("/v1/tasks", json={"kind": "k"}, headers=headers).raise_for_status()
+
+    def kill_job(self) -> None:
+        """Outright, whatever it does."""
+        pid = self.service.process._backups.archivist.pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def figure(self, name: str) -> float:
+        text = httpx.get(f"{self.service.url}/metrics").raise_for_status().text
+        (line,) = [one for one in text.splitlines() if one.startswith(f"musterroll_{name} ")]
+        return float(line.split()[-1])
+
+    def ready(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get("/readyz").json()["checks"]["backups"]
+        return found
+
+
+def until(look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+    deadline = time.monotonic() + SECONDS_MAX
+    while not holds(found := look()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+def a_service(database: Database, tmp_path: Path, **settings: Any) -> Service:
+    return Service(database, tmp_path / "data", **({"backup_seconds": NEVER} | settings))
+
+
+def test_the_first_archive_is_full_and_the_next_continues_it(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.submit(5)
+
+        first, second = backups.taken("incremental"), backups.taken("incremental")
+
+        assert (first.type, second.type) == ("full", "incremental")
+        assert first.size is not None
+        assert (first.requested_by, first.level) == ("user/ada", 2)
+        assert second.size == first.size + (second.new_events or 0)
+        assert [row.archive_id for row in backups.all()] == [first.archive_id, second.archive_id]
+
+
+def test_an_order_that_is_repeated_is_one_archive(database: Database, tmp_path: Path) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        key = RequestKey(command_id=uuid4(), fingerprint=b"f")
+
+        first, again = backups.order("full", key), backups.order("full", key)
+
+        assert first == again
+        backups.ended(first)
+        assert len(backups.all()) == 1
+
+
+def test_a_job_that_is_killed_is_begun_again(
+    database: Database, tmp_path: Path, rng: Random
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.submit(20)
+        archive_id = backups.order("full")
+
+        for _ in range(2):
+            time.sleep(rng.uniform(0.05, 0.6))
+            backups.kill_job()
+
+        row = backups.ended(archive_id)
+        assert row.status == "verified", row
+        assert row.size == row.last
+
+
+def test_a_service_that_was_stopped_within_an_archive_goes_on_with_it(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.submit(5)
+        archive_id = backups.order("full")
+
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        row = backups.ended(archive_id)
+
+    assert row.status == "verified", row
+
+
+def test_an_archive_without_a_place_fails_and_leaves_nothing_listed(
+    database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "occupied").write_text("no folder")
+
+    with (
+        a_service(database, tmp_path, backup_store=str(tmp_path / "occupied")) as service,
+        Backups(service) as backups,
+    ):
+        row = backups.ended(backups.order())
+
+        assert (row.status, row.error_code) == ("failed", "repository_unavailable")
+        with pytest.raises(ArchiveNotReady):
+            backups.on_loop(backups.archives.verify(row.archive_id, 2, OPERATOR))
+
+
+def test_what_was_damaged_since_is_found_and_the_next_archive_is_full(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.submit(5)
+        row = backups.taken()
+        (segment,) = (tmp_path / "data" / "backups").rglob("segments/events-*.seg")
+        segment.chmod(0o600)
+        segment.write_bytes(segment.read_bytes()[:-40] + bytes(40))
+
+        job = backups.finished(
+            backups.on_loop(backups.archives.verify(row.archive_id, 2, OPERATOR))
+        )
+
+        assert job.state == "failed"
+        assert job.error is not None
+        assert (job.error["code"], job.error["fault"]) == ("bad_archive", "file_damaged")
+        assert backups.one(row.archive_id).status == "failed"
+        assert backups.taken("incremental").type == "full"
+
+
+def test_what_lies_there_and_the_log_does_not_know_is_found(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        row = backups.taken()
+    with psycopg.connect(database.owner_url) as connection:
+        # As a restore to before the order leaves it.
+        connection.execute("ALTER TABLE musterroll.events DISABLE TRIGGER append_only")
+        connection.execute("DELETE FROM musterroll.events WHERE topic LIKE 'archive.%'")
+        connection.execute("ALTER TABLE musterroll.events ENABLE ALWAYS TRIGGER append_only")
+        connection.execute("TRUNCATE musterroll.archives")
+
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.on_loop(service.process._backups.keeper.look())
+
+        found = backups.one(row.archive_id)
+        assert (found.status, found.requested_by) == ("stored", "found")
+        assert (found.sha256, found.size, found.last) == (row.sha256, row.size, row.last)
+
+
+def test_archives_are_taken_by_the_time_and_the_first_is_full(
+    database: Database, tmp_path: Path
+) -> None:
+    with (
+        a_service(database, tmp_path, backup_seconds=0.5, backup_drill_days=0) as service,
+        Backups(service) as backups,
+    ):
+        backups.submit()
+        until(backups.all, lambda rows: len(rows) > 0 and rows[0].status == "verified")
+        backups.submit()
+        rows = until(backups.all, lambda rows: [r.status for r in rows[1:2]] == ["verified"])
+
+        assert [row.type for row in rows[:2]] == ["full", "incremental"]
+        assert {row.requested_by for row in rows} == {"schedule"}
+        # Archives themselves are no reason for the next one.
+        until(backups.ready, lambda shown: shown["unprotected_seconds"] == 0)
+        assert backups.ready()["ok"]
+
+
+def test_a_full_archive_is_taken_when_the_last_is_too_old(
+    database: Database, tmp_path: Path
+) -> None:
+    second = 1 / 3600
+    settings = {"backup_seconds": 0.5, "backup_full_hours": second, "backup_drill_days": 0}
+
+    with a_service(database, tmp_path, **settings) as service, Backups(service) as backups:
+        backups.submit()
+
+        rows = until(
+            backups.all,
+            lambda rows: [r.status for r in rows if r.type == "full"][:2].count("verified") == 2,
+        )
+
+        full = [row for row in rows if row.type == "full"]
+        assert (full[1].started_at - full[0].started_at).total_seconds() >= 1
+
+
+def test_the_alarm_rings_while_events_are_in_no_archive(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "occupied").write_text("no folder")
+    settings = {"backup_store": str(tmp_path / "occupied"), "backup_seconds": 0.2}
+
+    with a_service(database, tmp_path, **settings) as service, Backups(service) as backups:
+        alarm = service.process._backups.alarm
+
+        def rings() -> bool:
+            backups.on_loop(alarm.look())
+            return alarm.ringing
+
+        assert not rings()
+        backups.submit()
+
+        until(rings, bool)
+        assert not backups.ready()["ok"]
+        assert backups.client.get("/readyz").status_code == 200
+        assert backups.figure("backup_late") == 1
+        assert backups.figure("backup_unprotected_seconds") > 0.4
+
+
+def test_there_is_no_archive_of_an_unknown_id(database: Database, tmp_path: Path) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        stranger = uuid4()
+
+        with pytest.raises(AggregateNotFound):
+            backups.one(stranger)
+
+
+def test_a_job_that_ends_without_a_word_says_so(database: Database, tmp_path: Path) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        archivist = service.process._backups.archivist
+
+        with pytest.raises(JobFailed) as failed:
+            backups.on_loop(archivist.run("unheard of", {}, lambda *_: None))
+
+        assert failed.value.code == "job_failed"
