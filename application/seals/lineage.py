@@ -39,10 +39,15 @@ class Lineage:
                 begins.append((told.to_epoch, told.size))
         return cls(tuple(begins))
 
+    @property
+    def epoch(self) -> int:
+        """The present one."""
+        return self.begins[-1][0]
+
     def restored_over(self, head: Head) -> bool:
         """Whether the head is of a part of the log that a restore took back: then it need not be in
         this log. Every other head has to be."""
-        if head.epoch >= self.begins[-1][0]:
+        if head.epoch >= self.epoch:
             return False
         for (epoch, begin), following in zip(self.begins, self.begins[1:], strict=False):
             if epoch == head.epoch:

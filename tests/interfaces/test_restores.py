@@ -2,6 +2,7 @@
 nothing of the epoch before comes through. Method: a whole service, restored through its API."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,8 +12,10 @@ import psycopg
 import pytest
 
 from application.seals.verification import Verification
+from domain.merkle import root_of
 from infrastructure.seals.heads_file import FILE_NAME
-from infrastructure.seals.signer import signed
+from infrastructure.seals.signer import Ed25519Signer, signed
+from infrastructure.security.signing_key import load_or_make
 from interfaces.bootstrap.seals import evidence_of, kept_heads
 from tests.conftest import Database
 from tests.interfaces.restored import backed_up, in_epoch_after, post, restored, store_of, undone
@@ -157,6 +160,33 @@ def test_heads_that_a_restore_took_back_are_told_from_tampering(
     assert verdict.restored_over >= 1
     assert verdict.compared + verdict.restored_over == len(heads)
     assert forged.fault is not None
+
+
+def test_a_head_that_was_made_after_the_archive_is_no_tampering_once_its_epoch_has_ended(
+    service: Service, client: httpx.Client, tmp_path: Path
+) -> None:
+    first = submitted(client)
+    sealed(client, submitted(client))
+    restored(client, backed_up(client), to_position=position_of(first))
+    sealed(client, submitted(client))
+    settings = service.process.settings
+    heads = kept_heads(tmp_path / FILE_NAME)
+    signer = Ed25519Signer(load_or_make(tmp_path / "seal-key.pem"))
+
+    with evidence_of(settings) as evidence:
+        leaves = evidence.leaves(after=None, until=position_of(first))
+        head = replace(
+            heads[0], size=len(leaves), position=position_of(first), root=root_of(leaves)
+        )
+        former = replace(head, signature=signer.sign(head.text))
+        present = replace(head, epoch=2)
+        present = replace(present, signature=signer.sign(present.text))
+        of_former = Verification(evidence, signed, [*heads, former]).run()
+        of_present = Verification(evidence, signed, [*heads, present]).run()
+
+    assert of_former.fault is None
+    assert of_present.fault is not None
+    assert of_present.fault.code == "seal_missing"
 
 
 def test_there_is_nothing_to_undo_before_a_restore(client: httpx.Client) -> None:
