@@ -10,6 +10,7 @@ from interfaces.cli import backup_restore
 from interfaces.cli.backup_jobs import (
     LATEST,
     PATH,
+    NotAtLevel,
     begin,
     follow,
     look,
@@ -146,7 +147,8 @@ def verify(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a backup back as if a stranger had written it. Exits with 1 when anything is wrong."""
+    """Read a backup back as if a stranger had written it. Exits with 1 when anything is wrong, or
+    when it could not be read at the level that was asked for."""
     if store is not None:
         verify_in_store(store, backup_id, level=level, as_json=as_json)
         return
@@ -157,7 +159,7 @@ def verify(
             f"{result.get('level', level)}."
         )
         if result.get("reason"):
-            hint(f"Not at level {level}: {result['reason']}.")
+            raise NotAtLevel(level, str(result["reason"]))
 
     _run(context, backup_id, "/verify", {"level": level}, say, as_json=as_json)
 
@@ -244,6 +246,8 @@ def _run(
             job = follow(client, job, tell)
     if as_json:
         _print_job(job)
+        if (job["result"] or {}).get("reason"):
+            raise typer.Exit(FAILED)
     else:
         say(require_done(job))
 

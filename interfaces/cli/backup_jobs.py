@@ -25,6 +25,18 @@ class NoBackup(Failure):
     exit_code = NOT_FOUND
 
 
+class NotAtLevel(Failure):
+    """What could be read is as it was signed, and the rest could not be read."""
+
+    def __init__(self, level: int, reason: str) -> None:
+        super().__init__(f"not at level {level}: {_REASONS.get(reason, reason)}.")
+
+
+_REASONS = {
+    "key_missing": "it is encrypted, and no private key for it is here (`backup_identity_file`)",
+}
+
+
 class JobFailed(Failure):
     """A job came to nothing."""
 

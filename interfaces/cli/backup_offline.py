@@ -6,7 +6,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interfaces.cli.backup_jobs import LATEST, NoBackup, id_of
+from interfaces.cli.backup_jobs import LATEST, NoBackup, NotAtLevel, id_of
 from interfaces.cli.backup_words import Row, number, size, stage_in_words
 from interfaces.cli.failures import FAILED
 from interfaces.cli.output import ago, hint, print_json, print_line, print_table
@@ -78,7 +78,7 @@ def _show(found: "OfflineFinding", level: int, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "ok": True,
+                "ok": not verified.reason,
                 "id": str(manifest.archive_id),
                 "store_id": str(found.store.store_id),
                 "vouched": found.store.trusted,
@@ -90,16 +90,18 @@ def _show(found: "OfflineFinding", level: int, *, as_json: bool) -> None:
                 "reason": verified.reason,
             }
         )
+        if verified.reason:
+            raise SystemExit(FAILED)
         return
     print_line(
         f"{manifest.archive_id} is as it was signed: {number(verified.events)} events up to "
         f"position {number(manifest.last)}, {number(verified.files)} files of "
         f"{size(verified.size)}, at level {verified.level}."
     )
-    if verified.reason:
-        print_line(f"Not at level {level}: {verified.reason}.")
     if not found.store.trusted:
         hint(UNVOUCHED)
+    if verified.reason:
+        raise NotAtLevel(level, verified.reason)
 
 
 def _rows_of(store: "KeptStore") -> Iterator[Row]:
