@@ -176,7 +176,7 @@ def test_a_kept_frame_that_was_tampered_with_is_not_used_but_made_anew_and_stays
 def test_a_gap_is_filled_though_there_is_always_a_frame_to_be_taken(
     past: Past, rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gap = past.write(rng, length=100)
+    gap = past.write(rng, length=300)  # wide enough for three frames, whatever the story
     past.project()
     past.take()
     monkeypatch.setattr(keeper, "EVENTS_APART", 10)

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, strategies
 
 from domain.agent import Agent
+from domain.archive import Archive
 from domain.audit_trail import Audit
 from domain.capability import can_do
 from domain.catalogue import AGGREGATES, EVENTS, aggregate_of
 from domain.lease import Lease
+from domain.restoration import Store
 from domain.retry import BACKOFF_FIRST, BACKOFF_MAX, backoff
 from domain.subject import Subject
 from domain.task import Task
@@ -74,7 +76,14 @@ def test_an_agent_can_do_what_meets_every_requirement(
 
 
 def test_the_catalogue_knows_every_event_under_its_topic_and_its_aggregate() -> None:
-    assert {"task": Task, "agent": Agent, "audit": Audit, "subject": Subject} == AGGREGATES
+    assert {
+        "task": Task,
+        "agent": Agent,
+        "audit": Audit,
+        "subject": Subject,
+        "archive": Archive,
+        "store": Store,
+    } == AGGREGATES
     for topic, event in EVENTS.items():
         assert topic == event.TOPIC
         assert issubclass(event, aggregate_of(topic).Event)

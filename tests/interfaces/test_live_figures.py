@@ -51,5 +51,10 @@ def test_figures_follow_what_happens(service: Service, admin: httpx.Client) -> N
     head = int(made["cursor"].partition(":")[2])
     assert figures["leading"] is True
     assert figures["log"]["position"] == head
-    assert set(figures["read_models"]) == {"task_board", "agent_roster", "activity_feed"}
+    assert set(figures["read_models"]) == {
+        "task_board",
+        "agent_roster",
+        "activity_feed",
+        "archives",
+    }
     assert told(service, "acme", queued=0)["tasks"]["queued"] == 0

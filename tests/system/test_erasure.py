@@ -8,6 +8,7 @@ a stop and a start. The seals verify all the while.
 import json
 import subprocess
 import sys
+import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -177,6 +178,18 @@ def happen(story: Story) -> None:
     hook = {"url": story.receiver.url, "channels": ["tasks"]}
     webhook = admin.post("/v1/webhooks", json=hook).raise_for_status().json()
     story.names["webhook_id"] = webhook["webhook_id"]
+    backup = admin.post("/v1/backups", json={"type": "full"}).raise_for_status().json()
+    story.names["backup_id"] = backup["backup_id"]
+    name_a_job(story, admin)
+
+
+def name_a_job(story: Story, admin: httpx.Client) -> None:
+    """What would expire is looked for, as soon as no other job is under way."""
+    deadline = time.monotonic() + 30
+    while (answer := admin.post("/v1/backups/expire", json={"dry_run": True})).status_code == 409:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+    story.names["job_id"] = answer.raise_for_status().json()["job_id"]
 
 
 def spellings(text: str) -> list[bytes]:
@@ -272,5 +285,6 @@ def restarted(story: Story, *, check: Callable[[str], bool]) -> None:
         story.names["replay_id"] = replay["replay_id"]
         hook = {"url": story.receiver.url, "channels": ["tasks"]}
         story.names["webhook_id"] = admin.post("/v1/webhooks", json=hook).json()["webhook_id"]
+        name_a_job(story, admin)
         texts = again.answers() | {"frames": again.frames()}
     assert [path for path, text in texts.items() if not check(text)] == []
