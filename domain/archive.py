@@ -32,6 +32,8 @@ class ArchiveStatus(StrEnum):
 
 
 READY = frozenset({ArchiveStatus.STORED, ArchiveStatus.VERIFIED})
+VERIFIED_LEVEL_MIN = 1
+"""Below it no file was read, and an archive is as good as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,8 @@ class Archive(Aggregate):
         new_bytes: int
 
     class Verified(Aggregate.Event):
-        """It was read back as a stranger's, and is what was signed. `events` were looked at."""
+        """It was looked at as a stranger's, and is what was signed; at level 0 so far as its files
+        are there. `events` were looked at."""
 
         TOPIC = "archive.verified"
         level: int
@@ -276,7 +279,8 @@ class Archive(Aggregate):
 
     @event(Verified)
     def _on_verified(self, level: int) -> None:
-        self.status = ArchiveStatus.VERIFIED
+        if level >= VERIFIED_LEVEL_MIN:
+            self.status = ArchiveStatus.VERIFIED
         self.level = max(level, self.level or 0)
 
     @event(Failed)

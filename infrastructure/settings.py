@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         7, ge=0, le=3650, description="How often the newest archive is drilled, days; 0: never."
     )
     backup_verify_level: int = Field(
-        2, ge=0, le=3, description="How thoroughly an archive is verified once it is stored."
+        2, ge=2, le=3, description="How thoroughly an archive is verified once it is stored."
     )
     backup_recipients: Annotated[
         tuple[Annotated[str, Field(max_length=200)], ...], BeforeValidator(listed), NoDecode

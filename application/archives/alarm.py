@@ -1,6 +1,7 @@
 """Tells when events have been in no verified archive for too long."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import structlog
 
 from application.archives.listing import ArchiveList, Marks
 from application.ports import Clock
+from domain.errors import DatabaseUnavailable
 
 LOOK_SECONDS = 5.0
 INTERVALS_MAX = 2
@@ -28,9 +30,10 @@ class BackupAlarm:
         self._told = False
 
     async def run(self) -> None:
-        """Until cancelled. Raises DatabaseUnavailable."""
+        """Until cancelled. While the database is away, what was seen last gets older."""
         while True:
-            await self.look()
+            with suppress(DatabaseUnavailable):
+                await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:

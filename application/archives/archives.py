@@ -13,10 +13,10 @@ from application.archives.faults import UNREADABLE_HERE, BadArchive
 from application.archives.jobs import Jobs, JobStatus
 from application.archives.listing import ARCHIVES, ArchiveList
 from application.archives.ports import Archivist, JobFailed, Told
+from application.archives.unsound import Unsound
 from application.commands import Command, Origin, RequestKey
 from application.commands.archives import (
     ExpireArchive,
-    RecordArchiveFailed,
     RecordDrilled,
     RecordVerified,
     StartArchive,
@@ -65,6 +65,7 @@ class Archives:
         archivist: Archivist,
         jobs: Jobs,
         *,
+        unsound: Unsound,
         store_id: UUID,
         under_way: Callable[[UUID], Progress | None],
         ordered: Callable[[int], None],
@@ -73,6 +74,7 @@ class Archives:
         self._commands = commands
         self._watermarks = watermarks
         self._archivist = archivist
+        self._unsound = unsound
         self._store_id = store_id
         self._under_way = under_way
         self._ordered = ordered
@@ -109,7 +111,7 @@ class Archives:
         requested_by: str,
         key: RequestKey | None,
     ) -> Receipt:
-        first = await self._list.newest_ready() is None
+        first = await self._list.newest_verified() is None
         command = StartArchive(
             origin=_origin(actor, key),
             archive_id=uuid7(),
@@ -172,7 +174,7 @@ class Archives:
 
     async def drill(self, archive_id: UUID, by: Principal | None) -> JobStatus:
         """Restore it aside and compare; result `{"position", "events", "seconds", "equal", "code",
-        "message"}`. `by` None: the schedule.
+        "message", "file"}`. `by` None: the schedule.
 
         Raises AggregateNotFound, ArchiveNotReady, JobUnderWay, DatabaseUnavailable.
         """
@@ -193,6 +195,9 @@ class Archives:
                     message=result["message"],
                 )
             )
+            if result["code"] is not None:
+                actor = KEEPER if by is None else by.subject
+                await self._unsound.spread(archive_id, actor=actor, stage="drill", fault=result)
             return result
 
         return self.jobs.start("drill", archive_id, self._failing("drill", archive_id, by, work))
@@ -213,9 +218,9 @@ class Archives:
             log.warning("archives_not_expired", code=error.code, reason=error.message)
 
     async def _expire(self, dry_run: bool, actor: str, told: Told) -> dict[str, Any]:
-        rows = await self._list.listed(status=None, before=None, limit=ALL)
-        request = {"store_id": str(self._store_id), "dry_run": dry_run, **_known(rows)}
+        request = {"store_id": str(self._store_id), "dry_run": dry_run}
         result = await self._run("expire", request, told)
+        rows = await self._list.listed(status=None, before=None, limit=ALL)
         known = {row.archive_id for row in rows if row.status != ArchiveStatus.EXPIRED}
         for archive in [] if dry_run else result["archives"]:
             # What lay in the repository and nobody here knew of goes without a word.
@@ -241,15 +246,13 @@ class Archives:
                 return await work(told)
             except JobFailed as error:
                 if says_unsound(error):
-                    await self._record(
-                        RecordArchiveFailed(
-                            origin=_origin(KEEPER if by is None else by.subject),
-                            archive_id=archive_id,
-                            stage=stage,
-                            code=str(error.facts["fault"]),
-                            message=error.message,
-                        )
+                    actor = KEEPER if by is None else by.subject
+                    code, message = str(error.facts["fault"]), error.message
+                    await self._unsound.record(
+                        archive_id, actor=actor, stage=stage, code=code, message=message
                     )
+                    fault = {"code": code, "message": message, "file": error.facts.get("file")}
+                    await self._unsound.spread(archive_id, actor=actor, stage=stage, fault=fault)
                 raise
 
         return recording
@@ -292,12 +295,3 @@ def _origin(actor: str, key: RequestKey | None = None) -> Origin:
         actor=actor,
         command_id=uuid7() if key is None else key.command_id,
     )
-
-
-def _known(rows: Sequence[ArchiveRow]) -> dict[str, Any]:
-    """What the log knows of archives that are there."""
-    there = [row for row in rows if row.status != ArchiveStatus.EXPIRED]
-    return {
-        "archives": {str(row.archive_id): row.status for row in there},
-        "drilled": [str(row.archive_id) for row in there if row.drilled_equal],
-    }

@@ -105,6 +105,10 @@ class Catalogue:
             raise BadArchive("rolled_back", message, file=found.name)
         return found
 
+    def named(self, name: str) -> ManifestFile:
+        """By its name. Raises BadArchive."""
+        return self._file(name)
+
     def newest(self) -> ManifestFile | None:
         """The last that reads."""
         return next(iter(reversed(self.manifests())), None)

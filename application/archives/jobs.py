@@ -28,6 +28,7 @@ class JobUnderWay(Conflict):
     """One job at a time, and there is one."""
 
     code = "archive_job_running"
+    retry_after_seconds = 5
 
 
 class JobNotFound(NotFound):
@@ -76,13 +77,17 @@ class Jobs:
         newest = next(reversed(self._known.values()), None)
         return newest if newest is not None and newest.state == "running" else None
 
-    def start(self, kind: str, archive_id: UUID | None, work: Work) -> JobStatus:
-        """Begin, and answer at once. Raises JobUnderWay."""
+    def require_none(self) -> None:
+        """Raises JobUnderWay."""
         if (busy := self.running) is not None:
             raise JobUnderWay(
                 f"A job ({busy.kind}) has been running since {busy.began_at:%H:%M:%S} UTC.",
                 job_id=str(busy.job_id),
             )
+
+    def start(self, kind: str, archive_id: UUID | None, work: Work) -> JobStatus:
+        """Begin, and answer at once. Raises JobUnderWay."""
+        self.require_none()
         status = JobStatus(
             job_id=uuid7(),
             kind=kind,

@@ -42,11 +42,11 @@ class ArchiveList(Protocol):
     async def one(self, archive_id: UUID) -> ArchiveRow | None:
         """None where there is none."""
 
-    async def newest_ready(self) -> ArchiveRow | None:
-        """The archive that holds most of those that are stored or verified."""
-
     async def newest_verified(self) -> ArchiveRow | None:
-        """The same of those that are verified."""
+        """The archive that holds most of those that are verified."""
+
+    async def verified(self) -> Sequence[UUID]:
+        """The ids of all that are."""
 
     async def known(self) -> Sequence[UUID]:
         """The ids of all."""

@@ -66,8 +66,16 @@ class Archivist(Protocol):
     """Does what takes long in a process of its own, one job at a time: so it holds up nobody here,
     and what a hostile file does to it stays there."""
 
-    async def run(self, kind: str, request: Mapping[str, Any], told: Told) -> dict[str, Any]:
-        """Do a job and answer its result, both as JSON has them. Jobs wait for one another.
+    async def run(
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        told: Told,
+        *,
+        wait_seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """Do a job and answer its result, both as JSON has them. Jobs wait for one another, for so
+        long at most; None: as long as it takes.
 
-        Raises JobFailed. When it is cancelled, the job's process is ended at once.
+        Raises JobFailed, JobUnderWay. When it is cancelled, the job's process is ended at once.
         """

@@ -15,6 +15,9 @@ from application.cursor import Cursor
 from application.ports import Store
 from domain.errors import Conflict, ControlPlaneError, Invalid, Unavailable
 
+TURN_SECONDS_MAX = 5.0
+"""So long a plan waits for a backup that is under way."""
+
 
 class BeyondArchive(Invalid):
     """The archive ends before that. `nearest` is its last cursor."""
@@ -40,6 +43,12 @@ class NothingToUndo(Conflict):
     """No store was put aside, or none is left."""
 
     code = "nothing_to_undo"
+
+
+class NotEmpty(Conflict):
+    """There is a store with events already: it is restored through its service."""
+
+    code = "store_not_empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +141,14 @@ class Restores:
         """What would be done; nothing is. With neither, the whole archive is restored.
 
         Raises BadArchive, BeyondArchive, BeforeHistory, RepositoryUnavailable,
-        DatabaseUnavailable.
+        DatabaseUnavailable; JobUnderWay for a job, and for a backup that goes on for too long.
         """
+        self._jobs.require_none()
         request = self._request(archive_id, to_position, to_time)
         try:
-            found = await self._archivist.run("plan", request, _told_nobody)
+            found = await self._archivist.run(
+                "plan", request, _told_nobody, wait_seconds=TURN_SECONDS_MAX
+            )
         except JobFailed as failed:
             raise refusal_of(failed) from failed
         return plan_from(found)
@@ -152,16 +164,16 @@ class Restores:
         """Begin what the plan says. When the job is done this process is of an epoch that has
         ended, and starts anew: the job is known no more then.
 
-        Raises what `plan` raises, and JobUnderWay.
+        Raises what `plan` raises.
         """
         plan = await self.plan(archive_id, to_position=to_position, to_time=to_time)
-        request = self._request(archive_id, plan.position, None) | {"actor": by.subject}
+        request = self._request(archive_id, plan.position, None) | self._asked(by)
         return plan, self._jobs.start("restore", archive_id, partial(self._run, "restore", request))
 
     def undo(self, by: Principal) -> JobStatus:
         """Begin to bring back the store that the last restore put aside. Raises JobUnderWay; the
         job fails with `nothing_to_undo`."""
-        request = {"store_id": str(self._store.store_id), "actor": by.subject}
+        request = {"store_id": str(self._store.store_id)} | self._asked(by)
         return self._jobs.start("undo", None, partial(self._run, "undo", request))
 
     async def store(self) -> StoreStatus:
@@ -176,11 +188,16 @@ class Restores:
         )
 
     async def drop_former(self) -> None:
-        """Drop stores that were put aside too long ago. Raises JobFailed."""
+        """Drop stores that were put aside too long ago, and what a restore left that was killed.
+        Raises JobFailed."""
         await self._archivist.run("drop_former", {}, _told_nobody)
 
     async def _run(self, kind: str, request: dict[str, Any], told: Told) -> dict[str, Any]:
         return await self._archivist.run(kind, request, told)
+
+    def _asked(self, by: Principal) -> dict[str, Any]:
+        """By whom, and in which epoch: it is done in no other."""
+        return {"actor": by.subject, "epoch": self._store.epoch}
 
     def _request(
         self, archive_id: UUID, to_position: int | None, to_time: datetime | None

@@ -7,7 +7,7 @@ from uuid import UUID
 from eventsourcing.domain import AggregateEvent
 
 from application.ports import Record
-from domain.archive import READY, Archive, ArchiveStatus
+from domain.archive import READY, VERIFIED_LEVEL_MIN, Archive, ArchiveStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +108,8 @@ def _apply(row: ArchiveRow, event: AggregateEvent) -> None:
             for name in _FACTS:
                 setattr(row, name, getattr(event, name))
         case Archive.Verified():
-            row.status, row.verified_at = ArchiveStatus.VERIFIED, event.timestamp
+            if event.level >= VERIFIED_LEVEL_MIN:
+                row.status, row.verified_at = ArchiveStatus.VERIFIED, event.timestamp
             row.level = max(event.level, row.level or 0)
         case Archive.Failed():
             _failed(row, event.stage, event.code, event.message)

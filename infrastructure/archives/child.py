@@ -8,13 +8,14 @@ line. What comes out are lines of JSON: `{"stage", "done", "total"}`, and at las
 import asyncio
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
 import structlog
 
+from application.archives.jobs import JobUnderWay
 from application.archives.ports import JobFailed, Told
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -34,10 +35,17 @@ class ArchivistProcess:
         self._turn = asyncio.Lock()
         self.pid: int | None = None
 
-    async def run(self, kind: str, request: Mapping[str, Any], told: Told) -> dict[str, Any]:
+    async def run(
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        told: Told,
+        *,
+        wait_seconds: float | None = None,
+    ) -> dict[str, Any]:
         """Raises JobFailed; `job_process_ended` where the process ended without a word. Raises
-        DatabaseUnavailable."""
-        async with self._turn:
+        JobUnderWay, DatabaseUnavailable."""
+        async with self._its_turn(wait_seconds):
             settings = dict(await self._settings())
             process = await asyncio.create_subprocess_exec(
                 *_COMMAND,
@@ -53,6 +61,19 @@ class ArchivistProcess:
             finally:
                 self.pid = None
                 await _end(process)
+
+    @asynccontextmanager
+    async def _its_turn(self, wait_seconds: float | None) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            message = "A backup, or a job on backups, is under way."
+            raise JobUnderWay(message) from error
+        try:
+            yield
+        finally:
+            self._turn.release()
 
 
 async def _send(process: Process, line: bytes) -> None:

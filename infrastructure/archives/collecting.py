@@ -86,6 +86,12 @@ class Snapshot:
             sealed=None if head is None else (head[0], bytes(head[1])),
         )
 
+    def begins(self) -> int:
+        """The position with which the present epoch begins; 0 for the first."""
+        row = self._one(SQL["begins"])
+        assert row is not None
+        return int(row[0])
+
     def events(self, *, after: int, until: int) -> Iterator[memoryview]:
         """In the order of positions: the canonical bytes behind a zero byte, as they are hashed."""
         return self._rows(EVENTS.format(after=int(after), until=int(until)).encode())

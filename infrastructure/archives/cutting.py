@@ -14,7 +14,7 @@ from application.archives.restores import BeforeHistory, BeyondArchive
 from infrastructure.archives.encryption import DataKeys
 from infrastructure.archives.event_rows import EventCheck, Events
 from infrastructure.archives.head_rows import POSTGRES_EPOCH
-from infrastructure.archives.segment import Opened, open_segment
+from infrastructure.archives.segment import Opened, Segment, open_segment, read_segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,10 @@ class SegmentReader:
     def opened(self, entry: FileEntry) -> Opened:
         """Decrypted and decompressed; its rows were not looked at yet."""
         return open_segment(self.content(entry), entry, self.keys, store_id=self.store_id)
+
+    def segment(self, entry: FileEntry) -> Segment:
+        """With its rows, once their root was compared."""
+        return read_segment(self.content(entry), entry, self.keys, store_id=self.store_id)
 
     def events(self, opened: Opened, entry: FileEntry) -> Events:
         """What its events tell of themselves, once each was looked at."""

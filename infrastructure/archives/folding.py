@@ -106,6 +106,6 @@ def _one_page(projectors: Collection[Projector]) -> int:
 @contextmanager
 def folding(url: str, schema: str, told: Told) -> Iterator[Folding]:
     """As the owner, with connections that are closed in the end."""
-    session = session_of(schema=schema, statement_seconds=0)
+    session = f"{session_of(schema=schema, statement_seconds=0)}; {SQL['as_text']}"
     with make_pool(url, connections_max=2, session=session) as pool:
         yield Folding(pool, schema, told)

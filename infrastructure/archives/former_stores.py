@@ -49,8 +49,18 @@ def formers_in(connection: Connection[TupleRow]) -> list[Former]:
         return _formers(connection.execute(SQL["schemas"]).fetchall())
 
 
-def drop_old(connection: Connection[TupleRow], now: datetime) -> list[int]:
+def now_of(connection: Connection[TupleRow]) -> datetime:
+    """By the clock of PostgreSQL, which all processes share. Raises psycopg.Error."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
+def drop_old(connection: Connection[TupleRow]) -> list[int]:
     """Drop those that were kept long enough; their epochs. Raises DatabaseUnavailable."""
+    with translated():
+        now = now_of(connection)
     old = [one for one in formers_in(connection) if one.until is not None and one.until <= now]
     for one in old:
         with translated():
@@ -91,6 +101,11 @@ class PostgresStoreSource:
             for one in _formers(await self._rows(SQL["schemas"]))
             if one.until is not None
         )
+
+    async def left_over(self) -> bool:
+        """Whether there is anything but the store that serves: former ones, or one that is being
+        built or was left when that came to nothing. Raises DatabaseUnavailable."""
+        return any(schema != SCHEMA for schema, _ in await self._rows(SQL["schemas"]))
 
     async def _rows(self, statement: str) -> list[TupleRow]:
         async def ask(connection: AsyncConnection[TupleRow]) -> list[TupleRow]:

@@ -22,7 +22,7 @@ from infrastructure.archives.cutting import Cut, SegmentReader
 from infrastructure.archives.event_rows import Events
 from infrastructure.archives.head_rows import Heads, Mark, seal_keys_in
 from infrastructure.archives.next_store import SQL, NextStore, translated
-from infrastructure.archives.segment import Opened, Segment, columns_in, read_segment, rows_in
+from infrastructure.archives.segment import Opened, Segment, columns_in, rows_in
 from infrastructure.postgres.row_copy import HEADER, TRAILER
 
 APPEND_EVENTS_MAX = 300_000
@@ -54,12 +54,13 @@ class Loading:
         self._tree = Tree()
         self._leaves: list[bytes] = []
 
-    def load(self, cut: Cut, *, tables: bool) -> Tree:
-        """History up to the cut, and the tables that are none where no store has them; the tree of
-        what was restored."""
-        self._load_table("seal_keys")
-        for content in OF_LIVE if tables else ():
-            self._load_table(content)
+    def load(self, cut: Cut, *, tables: Chain | None) -> Tree:
+        """History up to the cut, and the tables that are none out of the archive that is named,
+        where no store has them; the tree of what was restored."""
+        self._load_table("seal_keys", tables or self._chain)
+        if tables is not None:
+            for content in OF_LIVE:
+                self._load_table(content, tables)
         self._load_events(cut)
         for entry in self._chain.files("requests"):
             self._load_requests(entry, cut)
@@ -152,15 +153,15 @@ class Loading:
         """Those of which all that they did was restored: the others may be done again."""
         if entry.first > cut.position:
             return
-        segment = self._segment(entry)
+        segment = self._reader.segment(entry)
         rows: Sequence[memoryview] = segment.rows
         if entry.last + APPEND_EVENTS_MAX > cut.position:
             rows = [row for row in rows if _answered_until(row, entry) <= cut.position]
         self._copy("requests", segment.header.columns, rows, entry)
 
-    def _load_table(self, content: Content) -> None:
-        for entry in self._chain.files(content):
-            segment = self._segment(entry)
+    def _load_table(self, content: Content, chain: Chain) -> None:
+        for entry in chain.files(content):
+            segment = self._reader.segment(entry)
             self._copy(content, segment.header.columns, segment.rows, entry)
 
     def _copy(
@@ -191,11 +192,7 @@ class Loading:
 
     def _segments(self, content: Content) -> Iterator[tuple[str, Segment]]:
         for entry in self._chain.files(content):
-            yield entry.name, self._segment(entry)
-
-    def _segment(self, entry: FileEntry) -> Segment:
-        content = self._reader.content(entry)
-        return read_segment(content, entry, self._reader.keys, store_id=self._reader.store_id)
+            yield entry.name, self._reader.segment(entry)
 
     def _ahead(self, files: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, Opened]]:
         """The next is fetched and decompressed while this one is looked at."""

@@ -1,7 +1,7 @@
 """A store that is being built: a schema of its own, of the newest shape, that nobody else knows."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import Connection, sql
@@ -47,11 +47,30 @@ class NextStore:
             for table in LARGE:
                 self._strip(table)
 
+    @contextmanager
+    def thrown_away_unless_done(self) -> Iterator[None]:
+        """It is dropped when what is done with it fails. Where even that does not work, the next
+        `drop_former` does it."""
+        try:
+            yield
+        except BaseException:
+            with suppress(DatabaseUnavailable):
+                self.drop()
+            raise
+
     def drop(self) -> None:
         """All of it."""
         with translated():
             name = sql.Identifier(self.schema)
             self.connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
+
+    def migration(self) -> str:
+        """The newest that it went through, as manifests name it."""
+        with translated():
+            statement = sql.SQL(SQL["migration"]).format(schema=sql.Identifier(self.schema))
+            row = self.connection.execute(statement).fetchone()
+        assert row is not None, "the first migration is one"
+        return str(row[0])
 
     def index(self) -> None:
         """Give the tables back what they were stripped of, and tell the planner of them."""

@@ -3,11 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 from uuid import UUID
 
 from application.archives.chain import Catalogue, Chain, ManifestFile
 from application.archives.faults import BadArchive
+from application.archives.format import Table
 from application.archives.ports import JobFailed, Repository, Told
 from domain.merkle import Tree
 from domain.task import Task
@@ -29,6 +32,24 @@ class Source:
     chain: Chain
     reader: SegmentReader
 
+    def tables(self) -> Chain:
+        """The newest archive whose tables can all be read: what was revoked or erased since this
+        one was taken stays so. Raises BadArchive, BadIdentity, RepositoryUnavailable."""
+        fault: BadArchive | None = None
+        for file in reversed(self.catalogue.manifests()):
+            if file.name < self.file.name:
+                break
+            try:
+                chain = self.catalogue.chain(file)
+                for content in get_args(Table):
+                    for entry in chain.files(content):
+                        self.reader.segment(entry)
+            except BadArchive as error:
+                fault = fault or error
+            else:
+                return chain
+        raise fault or BadArchive("manifest_missing", "It went meanwhile", file=self.file.name)
+
     def cut(self, *, position: int | None = None, time: datetime | None = None) -> Cut:
         """See `cut_of`, which tells what is raised."""
         return cut_of(self.chain, self.reader, position=position, time=time)
@@ -37,7 +58,8 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """A store that holds an archive up to a cut. `different` are the read models that are not what
-    the archive says they were; `tasks` those that agents held there."""
+    the archive says they were, of those that can be compared; `tasks` those that agents held
+    there."""
 
     cut: Cut
     tree: Tree
@@ -69,11 +91,11 @@ def build(
     cut: Cut,
     *,
     urls: tuple[str, str],
-    tables: bool,
+    tables: Chain | None,
     told: Told,
 ) -> Built:
     """Into a new schema, in place of what a former attempt left there. `urls` are the owner's and
-    the application's; `tables`: with accounts, webhooks and keys of subjects.
+    the application's; `tables`: with accounts, webhooks and keys of subjects out of that archive.
 
     Raises JobFailed, BadArchive, BadIdentity, RepositoryUnavailable, DatabaseUnavailable.
     """
@@ -85,8 +107,10 @@ def build(
         raise JobFailed("migration_failed", str(error)) from error
     loading = Loading(store, source.chain, source.reader, signed, told)
     tree = loading.load(cut, tables=tables)
-    digests = source.chain.manifests[0].manifest.digests
+    first = source.chain.manifests[0].manifest
+    # Another migration, or another release's projections, may make other rows of the same events.
+    alike = (first.migration, first.release) == (store.migration(), version("musterroll-service"))
     with folding(owner_url, store.schema, told) as fold:
-        different = fold.fold(cut.position, digests)
+        different = fold.fold(cut.position, first.digests if alike else {})
         tasks = fold.leased()
     return Built(cut=cut, tree=tree, different=tuple(different), tasks=tuple(tasks))

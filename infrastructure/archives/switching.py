@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -20,10 +19,12 @@ from psycopg.rows import TupleRow
 
 from application.archives.ports import JobFailed
 from application.archives.restored import Beginning
+from application.archives.restores import NotEmpty
 from application.ports import Record
 from domain.restoration import Restoration
-from infrastructure.archives.former_stores import former_name, put_aside_note
+from infrastructure.archives.former_stores import former_name, now_of, put_aside_note
 from infrastructure.archives.next_store import SQL, translated
+from infrastructure.postgres.migrate import MIGRATION_LOCK
 from infrastructure.postgres.pool import CONNECTION, SCHEMA
 
 LOG_LOCK = 7311001
@@ -44,8 +45,8 @@ class Change:
     `position` and the Merkle root `root`.
 
     `issued` is the highest position that was handed out as far as archives know, `epoch` the
-    highest epoch. Where there is no live store, `from_live` is False and the one that stands there,
-    if any, is empty, and dropped.
+    highest epoch. `live_epoch` is the one of the live store in whose place it was wanted; None:
+    there is no live store, and the one that stands there, if any, is empty, and dropped.
     """
 
     schema: str
@@ -58,32 +59,33 @@ class Change:
     archive_id: UUID | None
     manifest_sha256: str | None
     undone: bool
-    from_live: bool
+    live_epoch: int | None
 
 
 class Switch:
-    """Switches once. Both URLs may be of one role."""
+    """Switches once, on the connection that `restoring` gave, so that a switch and its right to
+    restore end together. It and the URL may be of one role."""
 
-    def __init__(self, owner_url: str, application_url: str, beginning: Beginning) -> None:
-        self._owner_url = owner_url
+    def __init__(
+        self, connection: Connection[TupleRow], application_url: str, beginning: Beginning
+    ) -> None:
+        self._connection = connection
         self._application_url = application_url
         self._beginning = beginning
 
     def run(self, change: Change) -> Restoration:
         """What was restored, as it was written down.
 
-        Raises JobFailed (`store_busy`) when others could not be ended, and DatabaseUnavailable.
+        Raises JobFailed (`store_busy` when others could not be ended, `epoch_ended`,
+        `store_changed`), NotEmpty, and DatabaseUnavailable.
         """
         for attempt in range(ATTEMPTS):
             try:
-                with (
-                    _translated_but_locks(),
-                    psycopg.connect(self._owner_url, **CONNECTION) as connection,
-                ):
-                    if attempt >= POLITE_ATTEMPTS and change.from_live:
-                        self._end_others(connection)
-                    with connection.transaction():
-                        return self._switch(connection, change)
+                with _translated_but_locks():
+                    if attempt >= POLITE_ATTEMPTS and change.live_epoch is not None:
+                        self._end_others(self._connection)
+                    with self._connection.transaction():
+                        return self._switch(self._connection, change)
             except Busy:
                 time.sleep(PAUSE_SECONDS)
         raise JobFailed("store_busy", "Others hold the store and cannot be ended: try again.")
@@ -91,19 +93,26 @@ class Switch:
     def _switch(self, connection: Connection[TupleRow], change: Change) -> Restoration:
         connection.execute(
             f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SET LOCAL statement_timeout = 0; "
-            "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL timezone = 'UTC'"
+            "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL timezone = 'UTC'; "
+            "SET LOCAL synchronous_commit = on"
         )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOG_LOCK,))
         new = sql.Identifier(change.schema)
-        (_, new_epoch, _, new_issued) = self._standing(connection, change.schema)
+        (_, new_epoch, last, new_issued) = self._standing(connection, change.schema)
+        if last != change.position:
+            message = f"What was built ends at {last} and not at {change.position}."
+            raise JobFailed("store_changed", message)
         from_epoch, issued = max(change.epoch, new_epoch), max(change.issued, new_issued)
-        if change.from_live:
+        if change.live_epoch is None:
+            self._clear(connection)
+        else:
             self._lock(connection)
-            self._end_others(connection)
             (_, live_epoch, _, live_issued) = self._standing(connection, SCHEMA)
+            refuse_other_epoch(live_epoch, change.live_epoch)
+            self._end_others(connection)
             from_epoch, issued = max(from_epoch, live_epoch), max(issued, live_issued)
             self._take_over(connection, change.schema)
-        ended = live_epoch if change.from_live else from_epoch
+        ended = from_epoch if change.live_epoch is None else live_epoch
         restored = self._restored(change, ended=ended, to_epoch=from_epoch + 1, issued=issued)
         connection.execute(
             sql.SQL("UPDATE {}.store SET epoch = %s, store_id = %s").format(new),
@@ -149,7 +158,20 @@ class Switch:
         """Every table of the live store. Raises LockNotAvailable."""
         rows = connection.execute(SQL["tables"], (SCHEMA,)).fetchall()
         tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, row[0]) for row in rows)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
+        if rows:
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
+
+    def _clear(self, connection: Connection[TupleRow]) -> None:
+        """Drop the store that stands there, which nobody is migrating and everybody waits for.
+        Raises LockNotAvailable, NotEmpty, Busy."""
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        there = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)).fetchone()
+        if there != (True,):
+            return
+        self._lock(connection)
+        refuse_events(connection)
+        self._end_others(connection)
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(SCHEMA)))
 
     def _end_others(self, connection: Connection[TupleRow]) -> None:
         """By a session of the role that they have, which any role may do to its own. Raises
@@ -185,29 +207,57 @@ class Switch:
 
     def _rename(self, connection: Connection[TupleRow], change: Change, ended: int) -> None:
         live, new = sql.Identifier(SCHEMA), sql.Identifier(change.schema)
-        role = sql.Identifier(role_of(self._application_url, connection))
-        if change.from_live:
+        name = role_of(self._application_url, connection)
+        role = sql.Identifier(name)
+        if change.live_epoch is not None:
             former = sql.Identifier(former_name(ended))
-            note = sql.Literal(put_aside_note(datetime.now(UTC)))
-            for statement in (
-                # Who may not use the schema can read and write nothing in it.
-                sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(live, role),
-                sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(live, former),
-                sql.SQL("COMMENT ON SCHEMA {} IS {}").format(former, note),
-            ):
-                connection.execute(statement)
-        else:
-            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(live))
+            note = sql.Literal(put_aside_note(now_of(connection)))
+            if name != connection.info.user:
+                # Who may not use the schema can read and write nothing in it. An owner who is the
+                # application too keeps what it needs to bring it back: the epoch refuses the rest.
+                revoke = sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}")
+                connection.execute(revoke.format(live, role))
+            connection.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(live, former))
+            connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(former, note))
         connection.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(new, live))
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(live, role))
         connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS NULL").format(live))
 
     def _append(self, connection: Connection[TupleRow], restored: Restoration) -> None:
-        row = connection.execute("SELECT clock_timestamp()").fetchone()
-        assert row is not None
-        records = self._beginning.records(restored, row[0])
+        records = self._beginning.records(restored, now_of(connection))
         written = connection.execute(SQL["append"], _columns_of(records)).fetchone()
         assert written == (restored.issued,), "nobody else takes positions under the lock"
+
+
+def refuse_events(connection: Connection[TupleRow]) -> None:
+    """A store of another shape has events too: the table alone is asked. Raises NotEmpty."""
+    table = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.events",)).fetchone()
+    if table is None or table[0] is None:
+        return
+    row = connection.execute(
+        sql.SQL("SELECT EXISTS (SELECT FROM {}.events)").format(sql.Identifier(SCHEMA))
+    ).fetchone()
+    if row is not None and row[0]:
+        raise NotEmpty(
+            "There is a store with events already: `muster backup restore` restores beside it."
+        )
+
+
+def refuse_ended(connection: Connection[TupleRow], wanted: int) -> None:
+    """Where the live store is of another epoch than the one in which this was wanted, before
+    anything is built in vain. Raises JobFailed, DatabaseUnavailable."""
+    with translated():
+        standing = sql.SQL(SQL["standing"]).format(schema=sql.Identifier(SCHEMA))
+        row = connection.execute(standing).fetchone()
+    assert row is not None, "the migration puts this row"
+    refuse_other_epoch(row[1], wanted)
+
+
+def refuse_other_epoch(live: int, wanted: int) -> None:
+    """Raises JobFailed."""
+    if live != wanted:
+        message = f"This was asked for in epoch {wanted}, and the store is in epoch {live}."
+        raise JobFailed("epoch_ended", message, {"epoch": wanted, "current": live})
 
 
 class Busy(Exception):

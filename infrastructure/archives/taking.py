@@ -1,7 +1,7 @@
 """Takes an archive: context, collect, package, store. Whatever is interrupted can be done again:
 segments that are there already stay, and without a manifest there is no archive."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -21,14 +21,16 @@ from infrastructure.archives.segment import COLUMNS
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What is to be taken. `newest` is the archive that it continues, or is made of: its id and
-    the SHA-256 of its manifest, as the log has them; None where there is none. `topics` are those
-    that the log may hold, with their class versions."""
+    the SHA-256 of its manifest, as the log has them; None where there is none. It has to be made of
+    `verified` ones alone; None: whoever orders vouches for them. `topics` are those that the log
+    may hold, with their class versions."""
 
     archive_id: UUID
     type: ArchiveType
     newest: tuple[UUID, str] | None
     topics: Mapping[str, int]
     release: str
+    verified: Collection[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,9 @@ class Taking:
         if order.newest is None:
             raise JobFailed("nothing_to_merge", "There is no archive that one could be made of.")
         chain = self._catalogue.chain(self._found(order.newest))
-        newest, own = chain.manifests[-1], chain.newest
+        newest, own, first = chain.manifests[-1], chain.newest, chain.manifests[0].manifest
+        # Its digests are those of the first, whose migration and release they are true of.
+        alike = (first.migration, first.release) == (own.migration, order.release)
         manifest = Manifest(
             archive_id=order.archive_id,
             type="synthetic",
@@ -89,7 +93,7 @@ class Taking:
             previous=Reference(newest.name, newest.sha256),
             files=_sorted([file for content in CONTENTS for file in chain.files(content)]),
             topics=own.topics,
-            digests=own.digests,
+            digests=first.digests if alike else {},
             migration=own.migration,
             release=order.release,
         )
@@ -137,6 +141,10 @@ class Taking:
             chain = self._catalogue.chain(self._found(order.newest))
         except BadArchive as fault:
             return None, fault.fault
+        if order.verified is not None and any(
+            file.manifest.archive_id not in order.verified for file in chain.manifests
+        ):
+            return None, "not_verified"
         manifest = chain.newest
         # Of another epoch it may hold what a restore took back.
         if manifest.epoch != standing.epoch or manifest.last > standing.last:

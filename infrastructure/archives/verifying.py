@@ -80,7 +80,7 @@ def verify_archive(  # noqa: PLR0917 - the first six are always there
     chain = catalogue.chain(manifest_file)
     files = Files(repository, keys, chain.newest.store_id)
     verifying = Verifying(chain, files, signed, told, whole=whole, effort=effort)
-    verifying.look_up(_may_be_gone(catalogue, manifest_file))
+    verifying.look_up(may_be_gone(catalogue, manifest_file))
     reason = None
     try:
         if level >= 2:
@@ -244,7 +244,7 @@ class Verifying:
         return [file for file in files if file.name not in self._gone]
 
 
-def _may_be_gone(catalogue: Catalogue, manifest_file: ManifestFile) -> set[str]:
+def may_be_gone(catalogue: Catalogue, manifest_file: ManifestFile) -> set[str]:
     """What retention takes from archives that stay: personal, and old."""
     manifest, now = manifest_file.manifest, datetime.now(UTC)
     if now - manifest.taken_at <= STATE_AGE_MAX:

@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from application.archives.listing import Marks
 from application.projections.archives import ArchiveRow
-from domain.archive import READY, ArchiveStatus
+from domain.archive import ArchiveStatus
 from infrastructure.postgres.pool import read_async
 from infrastructure.postgres.read_model_store import ARCHIVES, row_from
 from infrastructure.postgres.read_models import AsyncPool
@@ -34,13 +34,13 @@ class PostgresArchiveList:
         """By primary key. Raises DatabaseUnavailable."""
         return next(iter(await self._archives("one", archive_id=archive_id)), None)
 
-    async def newest_ready(self) -> ArchiveRow | None:
-        """Raises DatabaseUnavailable."""
-        return await self._newest(*READY)
-
     async def newest_verified(self) -> ArchiveRow | None:
         """Raises DatabaseUnavailable."""
-        return await self._newest(ArchiveStatus.VERIFIED)
+        return next(iter(await self._archives("newest_verified")), None)
+
+    async def verified(self) -> Sequence[UUID]:
+        """Raises DatabaseUnavailable."""
+        return [row[0] for row in await self._ask(SQL["verified"], {})]
 
     async def known(self) -> Sequence[UUID]:
         """Raises DatabaseUnavailable."""
@@ -50,10 +50,6 @@ class PostgresArchiveList:
         """Some rows, and a few events by primary key. Raises DatabaseUnavailable."""
         (row,) = await self._ask(SQL["marks"], {})
         return Marks(**dict(zip(Marks.__dataclass_fields__, row, strict=True)))
-
-    async def _newest(self, *statuses: ArchiveStatus) -> ArchiveRow | None:
-        found = await self._archives("newest_ready", statuses=[str(one) for one in statuses])
-        return next(iter(found), None)
 
     async def _archives(self, name: str, **parameters: Any) -> list[ArchiveRow]:
         statement = SQL[name].format(columns=", ".join(ARCHIVES.columns))

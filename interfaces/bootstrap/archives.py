@@ -12,6 +12,7 @@ from application.archives.archives import Archives
 from application.archives.jobs import Jobs
 from application.archives.keeper import ArchiveKeeper, Kind
 from application.archives.schedule import ArchiveSchedule, Intervals
+from application.archives.unsound import Unsound
 from application.duties import Duty
 from application.seals.ports import Signer
 from application.writer import Commands
@@ -62,26 +63,26 @@ def wire_archives(
         if kind != ArchiveType.INCREMENTAL and settings.backup_seconds:
             await archives.expire_by_time()
 
+    store, marks = ground.store, views.watermarks
+    unsound = Unsound(listing, commands, marks, archivist, store_id=store.store_id)
     keeper = ArchiveKeeper(
-        listing, archivist, commands, views.watermarks, kind_of(ground), then=after
+        *(listing, archivist, commands, marks, kind_of(ground)),
+        unsound=unsound,
+        epoch=store.epoch,
+        then=after,
     )
     archives = Archives(
-        listing,
-        commands,
-        views.watermarks,
-        archivist,
-        jobs,
-        store_id=ground.store.store_id,
+        *(listing, commands, marks, archivist, jobs),
+        unsound=unsound,
+        store_id=store.store_id,
         under_way=keeper.progress,
         ordered=keeper.wake,
     )
-    leading, interval = [Duty("archives", keeper.run)], None
-    if settings.backup_seconds:
-        intervals, timetable = intervals_of(settings), ApTimetable(ground.clock)
-        interval = intervals.incremental
-        schedule = ArchiveSchedule(archives, listing, ground.clock, timetable, intervals)
-        leading.append(Duty("backup_schedule", schedule.run))
-    alarm = BackupAlarm(listing, ground.clock, interval)
+    leading = [Duty("archives", keeper.run)]
+    intervals = intervals_of(settings) if settings.backup_seconds else None
+    if intervals is not None:
+        leading.append(_schedule(archives, listing, ground, intervals))
+    alarm = BackupAlarm(listing, ground.clock, None if intervals is None else intervals.incremental)
     return Backups(
         archives=archives,
         archivist=archivist,
@@ -91,6 +92,14 @@ def wire_archives(
         leading=leading,
         watching=Duty("backup_alarm", alarm.run),
     )
+
+
+def _schedule(
+    archives: Archives, listing: PostgresArchiveList, ground: Ground, intervals: Intervals
+) -> Duty:
+    timetable = ApTimetable(ground.clock)
+    schedule = ArchiveSchedule(archives, listing, ground.clock, timetable, intervals)
+    return Duty("backup_schedule", schedule.run)
 
 
 def kind_of(ground: Ground) -> Kind:

@@ -4,31 +4,22 @@ from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
-import psycopg
-from psycopg import sql
-
 from application.archives.chain import Catalogue
 from application.archives.faults import BadArchive
 from application.archives.ports import Repository, Told
 from application.archives.restored import RESTORER
 from application.seals.head import key_id_of
-from domain.errors import Conflict, Invalid
+from domain.errors import Invalid
 from infrastructure.archives.next_store import NextStore, restoring, translated
 from infrastructure.archives.restoring import Source, build, source_of
 from infrastructure.archives.stores import open_repository, store_ids
+from infrastructure.archives.switching import refuse_events
 from infrastructure.postgres.database import database_of
-from infrastructure.postgres.pool import SCHEMA
 from infrastructure.seals.signer import Ed25519Signer, signed
 from infrastructure.security import signing_key
 from infrastructure.settings import Settings
-from interfaces.bootstrap.archive_jobs.restore import change_of, refuse_different, switch_of
+from interfaces.bootstrap.archive_jobs.restore import change_of, switch_of
 from interfaces.bootstrap.seals import KEY_FILE_NAME
-
-
-class NotEmpty(Conflict):
-    """There is a store with events already: it is restored through its service."""
-
-    code = "store_not_empty"
 
 
 class StoreUnclear(Invalid):
@@ -72,17 +63,15 @@ def restore_into_empty(
         signer = Ed25519Signer(signing_key.load_or_make(key_file))
         urls = database.owner_url, database.url
         with restoring(urls[0]) as connection:
-            _refuse_events(connection)
+            with translated():
+                refuse_events(connection)
             store = NextStore(connection)
-            try:
-                built = build(store, source, source.cut(), urls=urls, tables=True, told=told)
-                refuse_different(built)
-            except BaseException:
-                store.drop()
-                raise
-            told("switch", 0, 1)
-            change = change_of(store.schema, source, built, from_live=False)
-            restored = switch_of(urls, signer, RESTORER, built).run(change)
+            with store.thrown_away_unless_done():
+                tables = source.tables()
+                built = build(store, source, source.cut(), urls=urls, tables=tables, told=told)
+                told("switch", 0, 1)
+                change = change_of(store.schema, source, built, live_epoch=None)
+                restored = switch_of(store, urls, signer, RESTORER, built).run(change)
     finally:
         database.stop()
     return {"position": restored.at_position, "events": restored.size, "epoch": restored.to_epoch}
@@ -130,18 +119,3 @@ def _signers(repository: Repository, store_id: UUID) -> list[str]:
 
     Catalogue(repository, store_id, noted, None).manifests()
     return sorted(found)
-
-
-def _refuse_events(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    """A store of another shape has events too: the table alone is asked."""
-    with translated():
-        table = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.events",)).fetchone()
-        if table is None or table[0] is None:
-            return
-        row = connection.execute(
-            sql.SQL("SELECT EXISTS (SELECT FROM {}.events)").format(sql.Identifier(SCHEMA))
-        ).fetchone()
-    if row is not None and row[0]:
-        raise NotEmpty(
-            "There is a store with events already: `muster backup restore` restores beside it."
-        )

@@ -48,7 +48,7 @@ def wire_restores(ground: Ground, backups: Backups, *, ended: asyncio.Event) -> 
 
 async def _drop_former(restores: Restores, source: PostgresStoreSource) -> None:
     while True:
-        if await source.former():
+        if await source.left_over():
             try:
                 await restores.drop_former()
             except JobFailed as failed:

@@ -11,6 +11,7 @@ from application.accounts.account import (
     WrongPassword,
 )
 from application.answers import Failed
+from application.archives.jobs import JobUnderWay
 from domain.errors import (
     Conflict,
     ControlPlaneError,
@@ -226,7 +227,7 @@ def headers_of(error: ControlPlaneError) -> dict[str, str]:
             return {"Allow": ", ".join(error.allowed)}
         case UpgradeRequired():
             return {"Upgrade": "websocket", "Connection": "Upgrade"}
-        case TooManyAttempts() | Unavailable():
+        case TooManyAttempts() | Unavailable() | JobUnderWay():
             return {"Retry-After": str(error.retry_after_seconds)}
         case RequestTimeout() | BodyTooLarge():
             # The rest of the body is not read, so the connection is of no further use.

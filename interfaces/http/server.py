@@ -68,8 +68,9 @@ def serve(process: ControlPlane, on_ready: Callable[[str], None] | None = None) 
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     url = _url_of(settings.host, listener)
     try:
-        while _serve_epoch(process, listener, url, on_ready):
-            on_ready = None
+        anew_seconds = 0.0
+        while _serve_epoch(process, listener, url, on_ready, anew_seconds):
+            on_ready, anew_seconds = None, ANEW_SECONDS_MAX
             process = process.anew()
     finally:
         listener.close()
@@ -81,9 +82,11 @@ def _serve_epoch(
     listener: socket.socket,
     url: str,
     on_ready: Callable[[str], None] | None,
+    anew_seconds: float,
 ) -> bool:
-    """Whether it ended because its epoch did, and nobody wants the service to stop."""
-    deadline = time.monotonic() + (ANEW_SECONDS_MAX if on_ready is None else 0)
+    """Whether it ended because its epoch did, and nobody wants the service to stop. For so many
+    seconds it is tried again to start it."""
+    deadline = time.monotonic() + anew_seconds
     while True:
         app = create_app(process)
         server = _Server(app, process.settings, url, on_ready, ended=process.epoch_ended)

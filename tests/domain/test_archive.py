@@ -138,6 +138,14 @@ def test_the_highest_level_counts() -> None:
     assert archive.level == 3
 
 
+def test_an_archive_whose_files_nobody_read_is_not_verified() -> None:
+    archive = an_archive(stored)
+
+    archive.verify(level=0, events=10, now=LATER)
+
+    assert (archive.status, archive.level) == (ArchiveStatus.STORED, 0)
+
+
 def test_a_drill_says_what_differed() -> None:
     archive = an_archive(stored)
 

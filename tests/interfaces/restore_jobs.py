@@ -1,7 +1,6 @@
 """Jobs of the archivist in this process, on the store of a service."""
 
 from typing import Any
-from uuid import UUID
 
 from interfaces.bootstrap.archive_jobs.context import JobContext
 from interfaces.bootstrap.archives import job_settings
@@ -24,8 +23,14 @@ def context_of(service: Service, database: Database) -> JobContext:
 
 def request_of(service: Service, archive_id: str, **members: Any) -> dict[str, Any]:
     """For one archive."""
-    store_id: UUID = service.process.store_id
-    return {"store_id": str(store_id), "archive_id": archive_id, "actor": "user/admin", **members}
+    process = service.process
+    return {
+        "store_id": str(process.store_id),
+        "archive_id": archive_id,
+        "epoch": process.epoch,
+        "actor": "user/admin",
+        **members,
+    }
 
 
 def told(stage: str, done: int, total: int) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import psycopg
+import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from application.access import Principal
@@ -196,6 +197,91 @@ def test_what_was_damaged_since_is_found_and_the_next_archive_is_full(
         assert (job.error["code"], job.error["fault"]) == ("bad_archive", "file_damaged")
         assert backups.one(row.archive_id).status == "failed"
         assert backups.taken("incremental").type == "full"
+
+
+def damage(segment: Path) -> None:
+    segment.chmod(0o600)
+    segment.write_bytes(segment.read_bytes()[:-40] + bytes(40))
+
+
+@pytest.mark.parametrize("asked", [0, 1, 2])
+def test_with_a_damaged_archive_fails_all_that_is_made_of_it_and_nothing_continues_that(
+    database: Database, tmp_path: Path, asked: int
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        rows = []
+        for _ in range(3):
+            backups.submit()
+            rows.append(backups.taken())
+        damage(min((tmp_path / "data" / "backups").rglob("segments/events-*.seg")))
+
+        job = backups.on_loop(backups.archives.verify(rows[asked].archive_id, 2, OPERATOR))
+        assert backups.finished(job).state == "failed"
+
+        found = [backups.one(row.archive_id) for row in rows]
+        codes = ["file_damaged", "continues_failed", "continues_failed"]
+        codes[asked] = "file_damaged"
+        assert [(row.status, row.error_code) for row in found] == [("failed", c) for c in codes]
+        assert backups.taken("incremental").type == "full"
+
+
+def test_what_an_archive_goes_on_from_is_sound_where_only_its_own_files_are_damaged(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        first = backups.taken()
+        backups.submit()
+        second = backups.taken()
+        damage(max((tmp_path / "data" / "backups").rglob("segments/events-*.seg")))
+
+        job = backups.on_loop(backups.archives.verify(second.archive_id, 2, OPERATOR))
+        backups.finished(job)
+
+        assert backups.one(second.archive_id).status == "failed"
+        assert backups.one(first.archive_id).status == "verified"
+        assert backups.taken("incremental").type == "incremental"
+
+
+def test_an_archive_that_could_not_be_verified_is_verified_once_it_can_be(
+    database: Database, tmp_path: Path
+) -> None:
+    identity, file = pyrage.x25519.Identity.generate(), tmp_path / "identity.txt"
+    file.write_text("no identity")
+    settings = {
+        "backup_recipients": str(identity.to_public()),
+        "backup_identity_file": str(file),
+    }
+    with a_service(database, tmp_path, **settings) as service, Backups(service) as backups:
+        archive_id = backups.order()
+        until(lambda: backups.one(archive_id), lambda row: row.status == "stored")
+
+        file.write_text(str(identity))
+
+        assert backups.ended(archive_id).status == "verified"
+
+
+def test_no_setting_lets_archives_go_unread(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="backup_verify_level"):
+        a_service(database, tmp_path, backup_verify_level=0).__enter__()
+
+
+def test_a_restore_and_its_plan_are_refused_while_a_backup_goes_on(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        row = backups.taken()
+        with psycopg.connect(database.owner_url, autocommit=True) as connection:
+            # Whoever lets archives go elsewhere: the backup waits for it.
+            connection.execute("SELECT pg_advisory_lock(7311006)")
+            archive_id = backups.order()
+            until(lambda: backups.archives.progress(archive_id), lambda found: found is not None)
+
+            path = f"/v1/backups/{row.archive_id}/restore"
+            answers = [backups.client.post(path, json={"dry_run": dry}) for dry in (True, False)]
+
+        assert [answer.status_code for answer in answers] == [409, 409]
+        assert {answer.json()["code"] for answer in answers} == {"archive_job_running"}
+        assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
 
 
 def test_what_lies_there_and_the_log_does_not_know_is_found(

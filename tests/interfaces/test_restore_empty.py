@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from application.archives.restores import NotEmpty
 from infrastructure.postgres.embedded import EmbeddedPostgres
 from infrastructure.settings import Settings
-from interfaces.bootstrap.empty_machine import NotEmpty, Untrusted, restore_into_empty
+from interfaces.bootstrap.empty_machine import Untrusted, restore_into_empty
 from tests.conftest import Database, fresh_database
 from tests.interfaces.restore_jobs import told
 from tests.interfaces.restored import backed_up, post, store_of
@@ -66,8 +67,61 @@ def test_an_archive_becomes_the_store_of_another_database_of_one_role(
 
         with pytest.raises(NotEmpty):
             restore_into_empty(settings, archive_id=None, store_id=None, trusted=(), told=told)
-    assert (restored["epoch"], epoch) == (2, 2)
+    assert (restored["epoch"], epoch) == (102, 102)
     assert shown["input"] == "[erased]"
+
+
+def test_an_archive_that_was_being_taken_then_is_not_taken_again_under_its_id(
+    backed: tuple[Path, str], tmp_path: Path
+) -> None:
+    former, _ = backed
+    data_dir = with_keys(former, tmp_path / "new")
+    with fresh_database() as other:
+        settings = settings_of(data_dir, former, other)
+        restore_into_empty(settings, archive_id=None, store_id=None, trusted=(), told=told)
+        of_one_role = Database(name=other.name, url=other.owner_url, owner_url=other.owner_url)
+
+        # Its backups go elsewhere, where the one that it came from does not lie.
+        with (
+            Service(of_one_role, data_dir, backup_seconds=0) as service,
+            service.client() as client,
+        ):
+            [row] = client.get("/v1/backups").raise_for_status().json()["items"]
+            path = f"/v1/backups/{row['id']}"
+            row = client.get(path, params={"wait": 30}).raise_for_status().json()
+
+    assert (row["status"], row["error"]["code"]) == ("failed", "restored_since")
+
+
+def test_a_store_that_came_to_life_meanwhile_is_not_touched(
+    backed: tuple[Path, str], tmp_path: Path
+) -> None:
+    former, _ = backed
+    with fresh_database() as other:
+        settings = settings_of(with_keys(former, tmp_path / "new"), former, other)
+        of_one_role = Database(name=other.name, url=other.owner_url, owner_url=other.owner_url)
+        began: list[str] = []
+
+        def somebody_else_starts(stage: str, done: int, total: int) -> None:
+            if stage == "switch" and not began:
+                with (
+                    Service(of_one_role, tmp_path / "other", backup_seconds=0) as service,
+                    service.client() as client,
+                ):
+                    began.append(post(client, "/v1/tasks", {"kind": "review"})["task_id"])
+
+        with pytest.raises(NotEmpty):
+            restore_into_empty(
+                settings, archive_id=None, store_id=None, trusted=(), told=somebody_else_starts
+            )
+
+        with psycopg.connect(other.owner_url) as connection:
+            found = connection.execute(
+                "SELECT count(*), to_regnamespace('musterroll_next') FROM musterroll.events "
+                "WHERE aggregate_id = %s",
+                began,
+            ).fetchone()
+    assert found == (1, None)
 
 
 def test_an_archive_becomes_the_store_of_an_embedded_database(

@@ -30,6 +30,7 @@ from uuid import UUID
 import psycopg
 
 from application.archives.restored import Beginning
+from infrastructure.archives.next_store import restoring
 from infrastructure.archives.switching import Change, Switch
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.seals.signer import Ed25519Signer
@@ -57,12 +58,13 @@ beginning = Beginning(
 change = Change(
     schema="musterroll_next", store_id=UUID(told["store_id"]), position=told["position"],
     size=told["size"], root=bytes.fromhex(told["root"]), issued=told["position"], epoch=1,
-    archive_id=None, manifest_sha256=None, undone=False, from_live=True,
+    archive_id=None, manifest_sha256=None, undone=False, live_epoch=1,
 )
-Switch(told["owner_url"], told["url"], beginning).run(change)
+with restoring(told["owner_url"]) as connection:
+    Switch(connection, told["url"], beginning).run(change)
 print(executed)
 """
-STATEMENTS = 33
+STATEMENTS = 36
 """Of a switch that goes through at once."""
 
 
@@ -109,6 +111,7 @@ def test_a_switch_that_is_killed_leaves_the_old_store_or_the_new_one(
 def executed_in(change: dict[str, Any], *, kill_behind: int) -> int | None:
     """How many statements it took to the end; None: it was killed."""
     told = json.dumps({**change, "kill_behind": kill_behind})
+    nobody_restores(change["owner_url"])
     ended = subprocess.run(
         [sys.executable, "-c", SWITCHER, told],
         cwd=Path(__file__).parents[2],
@@ -117,6 +120,12 @@ def executed_in(change: dict[str, Any], *, kill_behind: int) -> int | None:
     )
     assert ended.returncode in {0, -9}, ended
     return int(ended.stdout) if ended.returncode == 0 else None
+
+
+def nobody_restores(owner_url: str) -> None:
+    """Once the session of who was killed is gone."""
+    with psycopg.connect(owner_url) as owner:
+        owner.execute("SELECT pg_advisory_xact_lock(7311005)")
 
 
 def patient(client: httpx.Client) -> httpx.Client:

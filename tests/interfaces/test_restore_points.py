@@ -81,7 +81,7 @@ def built_at(context: Any, request: dict[str, Any], position: int, both: tuple[s
             source,
             source.cut(position=position),
             urls=both,
-            tables=False,
+            tables=None,
             told=told,
         )
 

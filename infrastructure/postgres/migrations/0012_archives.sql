@@ -38,7 +38,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON archives, archives_rebuilt TO 
 INSERT INTO checkpoints (name, position) SELECT 'archives', max(position) FROM events HAVING max(position) > 0;
 
 -- Requests are kept in the order of their base, but for refusals (base 0): a few bytes for each 32 pages find those that are
--- new since an archive, and cost an append nothing that could be measured.
+-- new since an archive.
 CREATE INDEX requests_base ON requests USING brin (base) WITH (pages_per_range = 32, autosummarize = on);
 
 -- An archive says which positions were handed out, so that a restore never hands one out twice, and of which shape the

@@ -7,7 +7,8 @@
 CREATE FUNCTION check_epoch() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = musterroll, pg_temp AS $$
 BEGIN
-    IF nullif(current_setting('musterroll.epoch', true), '') <> (SELECT epoch::text FROM store) THEN
+    IF nullif(current_setting('musterroll.epoch', true), '')
+        <> coalesce((SELECT epoch::text FROM store), 'of no epoch') THEN
         RAISE EXCEPTION 'the epoch of this session has ended: the store was restored' USING ERRCODE = 'MR001';
     END IF;
 END $$;
@@ -21,7 +22,8 @@ CREATE OR REPLACE FUNCTION append_events(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = musterroll, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(7311001);
-    IF nullif(current_setting('musterroll.epoch', true), '') <> (SELECT epoch::text FROM store) THEN
+    IF nullif(current_setting('musterroll.epoch', true), '')
+        <> coalesce((SELECT epoch::text FROM store), 'of no epoch') THEN
         RAISE EXCEPTION 'the epoch of this session has ended: the store was restored' USING ERRCODE = 'MR001';
     END IF;
     SELECT e.position, e.recorded_at INTO head, recorded FROM events e ORDER BY e.position DESC LIMIT 1;

@@ -1,8 +1,22 @@
 -- name: session
+-- Digests are over rows as text: dates, intervals, bytes and numbers in the very forms that `folding` sets for its own.
 -- For whoever takes an archive: nothing of theirs is found before what PostgreSQL brings, nothing can be written, and a long
 -- archive is no reason to be ended. Texts are sent in UTF-8, whatever the database holds them in.
 SET search_path = pg_catalog; SET default_transaction_read_only = on; SET statement_timeout = 0; SET timezone = 'UTC';
-SET idle_in_transaction_session_timeout = 0; SET client_encoding = 'UTF8'; SET jit = off
+SET idle_in_transaction_session_timeout = 0; SET client_encoding = 'UTF8'; SET jit = off; SET datestyle = 'ISO, YMD';
+SET intervalstyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1
+
+-- name: hold
+-- Whoever writes an archive and whoever lets archives go: never both, whatever process does it. Held by the session.
+SELECT pg_advisory_lock(7311006)
+
+-- name: try_hold
+-- The same for who does not wait.
+SELECT pg_try_advisory_lock(7311006)
+
+-- name: statuses
+-- What the log knows of archives that are there.
+SELECT archive_id, status, coalesce(drilled_equal, false) FROM musterroll.archives WHERE status <> 'expired'
 
 -- name: context
 -- Where the log stands in this snapshot. Positions are handed out outside of transactions: never fewer than are to be seen.
@@ -10,6 +24,10 @@ SELECT s.store_id, s.epoch, e.position, e.recorded_at, n.last_value, clock_times
        (SELECT to_char(number, 'FM0000') || '_' || name FROM musterroll.schema_migrations ORDER BY number DESC LIMIT 1)
 FROM musterroll.store s, musterroll.positions n,
      (SELECT position, recorded_at FROM musterroll.events ORDER BY position DESC LIMIT 1) AS e
+
+-- name: begins
+-- Where the present epoch begins; by the partial index on what began epochs.
+SELECT coalesce(max(position), 0) FROM musterroll.events WHERE topic = 'store.restored'
 
 -- name: sealed
 -- The newest head, and the tree's size and root in it.
@@ -57,10 +75,14 @@ ORDER BY archive_id DESC LIMIT %(limit)s
 -- By primary key.
 SELECT {columns} FROM archives WHERE archive_id = %(archive_id)s
 
--- name: newest_ready
+-- name: newest_verified
 -- What an incremental archive continues; of the same events, the one that was taken last.
-SELECT {columns} FROM archives WHERE status = ANY (%(statuses)s)
+SELECT {columns} FROM archives WHERE status = 'verified'
 ORDER BY epoch DESC, last DESC, archive_id DESC LIMIT 1
+
+-- name: verified
+-- Of which the chain of another one may be made.
+SELECT archive_id FROM archives WHERE status = 'verified'
 
 -- name: known
 -- All ids.

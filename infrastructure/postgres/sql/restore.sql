@@ -4,6 +4,10 @@ SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session
 SET client_encoding = 'UTF8'; SET synchronous_commit = off; SET maintenance_work_mem = '256MB';
 SET max_parallel_maintenance_workers = 2
 
+-- name: as_text
+-- Rows as text, whose digests are compared: the forms that the session of an archive has (archives.sql).
+SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1
+
 -- name: restoring
 -- One restore at a time in this database: held by the session.
 SELECT pg_try_advisory_lock(7311005)
@@ -32,6 +36,14 @@ SELECT aggregate_id FROM events GROUP BY aggregate_id HAVING min(version) <> 1 O
 SELECT store_id, epoch, coalesce((SELECT max(position) FROM {schema}.events), 0),
        (SELECT last_value FROM {schema}.positions)
 FROM {schema}.store
+
+-- name: migration
+-- Its newest, as the context of an archive has it.
+SELECT to_char(number, 'FM0000') || '_' || name FROM {schema}.schema_migrations ORDER BY number DESC LIMIT 1
+
+-- name: common
+-- The last of some positions that a store has too. No position is handed out twice: what has one has all before it.
+SELECT max(position) FROM {schema}.events WHERE position = ANY (%s)
 
 -- name: behind
 -- How many events stand behind a position.
@@ -85,6 +97,7 @@ SELECT base FROM musterroll.append_events(
 SELECT recorded_at, position, actor, state FROM events WHERE topic = 'store.restored' ORDER BY position DESC LIMIT 1
 
 -- name: drills
--- Databases of drills that nobody is in.
-SELECT datname FROM pg_database d WHERE datname ~ '^musterroll_drill_[0-9a-f]{32}$'
-    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = d.datname)
+-- Databases of drills that nobody is in, and whose makers, the sessions that their names tell, are gone.
+SELECT datname FROM pg_database d WHERE datname ~ '^musterroll_drill_[0-9]+_[0-9a-f]{32}$'
+    AND NOT EXISTS (SELECT FROM pg_stat_activity a
+                    WHERE a.datname = d.datname OR a.pid::text = split_part(d.datname, '_', 3))

@@ -25,8 +25,9 @@ def _in_module(name: str) -> Job:
 JOBS: dict[str, Job] = {
     kind: _in_module(kind)
     for kind in (
-        *("backup", "verify", "drill", "expire", "look"),
+        *("backup", "verify", "drill", "expire", "look", "made_of"),
         *("plan", "restore", "undo", "drop_former"),
     )
 }
-"""By the kind of job. `look` tells what lies in the repository."""
+"""By the kind of job. `look` tells what lies in the repository, `made_of` which archives a
+file is part of."""

@@ -1,5 +1,5 @@
 """Takes one archive and verifies it: `{"archive_id", "type", "newest": {"archive_id", "sha256"} or
-null, "store_id", "topics", "release"}`."""
+null, "verified": [id], "store_id", "ordered_at": position, "topics", "release"}`."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -8,10 +8,11 @@ from uuid import UUID
 from application.archives.chain import Catalogue
 from application.archives.faults import UNREADABLE_HERE, BadArchive
 from application.archives.format import time_text
-from application.archives.ports import Repository, Told
+from application.archives.ports import JobFailed, Repository, Told
 from domain.errors import ControlPlaneError
 from infrastructure.archives.collecting import snapshot_of
 from infrastructure.archives.encryption import DataKeys
+from infrastructure.archives.holding import writing
 from infrastructure.archives.taking import Order, Taken, Taking
 from infrastructure.seals.signer import signed
 from interfaces.bootstrap.archive_jobs.context import JobContext
@@ -19,7 +20,7 @@ from interfaces.bootstrap.archive_jobs.context import JobContext
 
 def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, Any]:
     """`{"type", "because", "facts", "verified": {"level", "events"} or null, "fault": {"code",
-    "message", "unsound"} or null}`: stored in any case, and verified or not.
+    "message", "unsound", "file"} or null}`: stored in any case, and verified or not.
 
     Raises JobFailed, ControlPlaneError, UnsafeKey, OSError.
     """
@@ -30,7 +31,12 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     keys = DataKeys(repository, context.settings.backup_identity_file)
     order = _order_from(request)
     taking = Taking(repository, catalogue, context.signer(), told)
-    taken = taking.resumed(order) or _take(context, taking, order, keys)
+    assert context.database_url is not None, "there is a store, or nobody would back it up"
+    with writing(context.database_url):
+        taken = taking.resumed(order)
+        if taken is None:
+            _require_present(context.database_url, request["ordered_at"])
+            taken = _take(context, taking, order, keys)
     told("verify", 0, 0)
     verified, fault = _verified(
         context, repository, taken, catalogue=catalogue, keys=keys, told=told
@@ -44,6 +50,15 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     }
 
 
+def _require_present(url: str, ordered_at: int) -> None:
+    """An order of an epoch that has ended is not taken up: an archive of that id, with what stood
+    in the log then, may lie where it was taken. Raises JobFailed, DatabaseUnavailable."""
+    with snapshot_of(url) as snapshot:
+        if ordered_at < snapshot.begins():
+            message = "The store was restored since it was asked for."
+            raise JobFailed("restored_since", message)
+
+
 def _order_from(request: dict[str, Any]) -> Order:
     newest = request["newest"]
     return Order(
@@ -52,6 +67,7 @@ def _order_from(request: dict[str, Any]) -> Order:
         newest=newest and (UUID(newest["archive_id"]), newest["sha256"]),
         topics=request["topics"],
         release=request["release"],
+        verified=frozenset(UUID(one) for one in request["verified"]),
     )
 
 
@@ -75,7 +91,9 @@ def facts_of(taken: Taken) -> dict[str, Any]:
         "sha256": taken.file.sha256,
         "epoch": manifest.epoch,
         "last": manifest.last,
-        "last_at": time_text(max(f.last_at for f in files if f.last_at is not None)),
+        "last_at": time_text(
+            max((f.last_at for f in files if f.last_at is not None), default=manifest.taken_at)
+        ),
         "size": manifest.size,
         "root": manifest.root.hex(),
         "new_events": 0 if merged else manifest.size - manifest.base,
@@ -101,7 +119,9 @@ def _verified(
         found = verify_archive(repository, catalogue, taken.file, level, keys, told, whole=False)
     except BadArchive as error:
         unsound = error.fault not in UNREADABLE_HERE
-        return None, {"code": error.fault, "message": error.message, "unsound": unsound}
+        fault = {"code": error.fault, "message": error.message, "file": error.file}
+        return None, {**fault, "unsound": unsound}
     except ControlPlaneError as error:
-        return None, {"code": error.code, "message": error.message, "unsound": False}
+        fault = {"code": error.code, "message": error.message, "file": None}
+        return None, {**fault, "unsound": False}
     return {"level": found.level, "events": found.events}, None

@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +13,10 @@ from psycopg.conninfo import make_conninfo
 
 from application.archives.faults import BadArchive
 from application.archives.ports import JobFailed, Told
+from domain.errors import DatabaseUnavailable
 from infrastructure.archives.next_store import SQL, NextStore, owner_session, translated
 from infrastructure.archives.restoring import Source, build
+from infrastructure.archives.verifying import may_be_gone
 from infrastructure.postgres.pool import SCHEMA
 from interfaces.bootstrap.archive_jobs.context import JobContext
 from interfaces.bootstrap.archive_jobs.plan import source_in
@@ -22,8 +24,9 @@ from interfaces.bootstrap.archive_jobs.restore import urls_of
 
 
 def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, Any]:
-    """`{"archive_id", "position", "events", "equal", "seconds", "code", "message"}`; the last two
-    tell what is wrong, or are null. The live store is only asked where the server is.
+    """`{"archive_id", "position", "events", "equal", "seconds", "code", "message", "file"}`; the
+    last three tell what is wrong and where, or are null. The live store is only asked where the
+    server is.
 
     Raises JobFailed (`drill_not_possible`), RepositoryUnavailable, DatabaseUnavailable, and
     BadArchive where there is no manifest to begin with.
@@ -31,12 +34,12 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     began = time.monotonic()
     source = source_in(context, request)
     manifest = source.chain.newest
-    fault: tuple[str, str] | None = None
+    fault: tuple[str, str, str | None] | None = None
     with scratch_database(*urls_of(context)) as urls:
         try:
             fault = _drilled(source, urls, told)
         except BadArchive as error:
-            fault = error.fault, error.message
+            fault = error.fault, error.message, error.file
     return {
         "archive_id": str(manifest.archive_id),
         "position": manifest.last,
@@ -45,25 +48,33 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
         "seconds": round(time.monotonic() - began, 3),
         "code": fault and fault[0],
         "message": fault and fault[1],
+        "file": fault and fault[2],
     }
 
 
-def _drilled(source: Source, urls: tuple[str, str], told: Told) -> tuple[str, str] | None:
+def _drilled(
+    source: Source, urls: tuple[str, str], told: Told
+) -> tuple[str, str, str | None] | None:
+    """With accounts and the like as well, unless retention may have taken them."""
     with owner_session(urls[0]) as connection:
         store = NextStore(connection, SCHEMA)
-        built = build(store, source, source.cut(), urls=urls, tables=True, told=told)
+        swept = may_be_gone(source.catalogue, source.file)
+        tables = None if swept else source.chain
+        built = build(store, source, source.cut(), urls=urls, tables=tables, told=told)
     if not built.different:
         return None
     message = f"Folded anew, {', '.join(built.different)} is not what it was."
-    return "read_model_differs", message
+    # Whose digests they are.
+    return "read_model_differs", message, source.chain.manifests[0].name
 
 
 @contextmanager
 def scratch_database(owner_url: str, application_url: str) -> Iterator[tuple[str, str]]:
-    """The URLs of an empty database on the same server, which is gone in the end. What a drill left
-    behind that was killed goes first. Raises JobFailed, DatabaseUnavailable."""
-    name = f"musterroll_drill_{uuid4().hex}"
+    """The URLs of an empty database on the same server, which is gone in the end, or when the next
+    drill begins. Its name tells whose it is: while this session lives nobody else drops it. What a
+    drill left behind that was killed goes first. Raises JobFailed, DatabaseUnavailable."""
     with owner_session(owner_url) as connection:
+        name = f"musterroll_drill_{connection.info.backend_pid}_{uuid4().hex}"
         try:
             for (left,) in connection.execute(SQL["drills"]).fetchall():
                 _drop(connection, left)
@@ -78,7 +89,9 @@ def scratch_database(owner_url: str, application_url: str) -> Iterator[tuple[str
         try:
             yield make_conninfo(owner_url, dbname=name), make_conninfo(application_url, dbname=name)
         finally:
-            _drop(connection, name)
+            # What came of the drill is worth more than that it is tidy.
+            with suppress(DatabaseUnavailable):
+                _drop(connection, name)
 
 
 def _drop(connection: "psycopg.Connection[Any]", name: str) -> None:

@@ -1,15 +1,18 @@
-"""Lets archives go that no rule keeps: `{"store_id", "dry_run", "archives": {id: status},
-"drilled": [id]}`, of those that have not expired by the log: `running`, `stored`, `verified` or
-`failed`."""
+"""Lets archives go that no rule keeps: `{"store_id", "dry_run"}`."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
 from application.archives.chain import Catalogue
 from application.archives.expiry import Expiry, Known
 from application.archives.ports import Told
 from application.archives.retention import Rules
+from infrastructure.archives.collecting import translated
+from infrastructure.archives.holding import SQL, letting_go
 from infrastructure.seals.signer import signed
 from interfaces.bootstrap.archive_jobs.context import JobContext
 
@@ -21,8 +24,26 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     """The members that POST /v1/backups/expire tells of. `archives` are those to write
     `archive.expired` for, also when an earlier run let them go and died.
 
-    Raises ControlPlaneError.
+    Raises ControlPlaneError; JobUnderWay while an archive is being taken, by whatever process.
     """
+    assert context.database_url is not None, "whoever lets go asks the log first"
+    with letting_go(context.database_url) as connection:
+        return _let_go(context, request, known_in(connection), told)
+
+
+def known_in(connection: Connection[TupleRow]) -> Known:
+    """What the log knows of archives that are there. Raises DatabaseUnavailable."""
+    with translated():
+        rows = connection.execute(SQL["statuses"]).fetchall()
+    return Known(
+        statuses={archive_id: status for archive_id, status, _ in rows},
+        drilled=frozenset(archive_id for archive_id, _, equal in rows if equal),
+    )
+
+
+def _let_go(
+    context: JobContext, request: dict[str, Any], known: Known, told: Told
+) -> dict[str, Any]:
     store_id = UUID(request["store_id"])
     repository = context.repository(store_id)
     expiry = Expiry(
@@ -30,10 +51,6 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
         Catalogue(repository, store_id, signed, context.trusted_keys),
         rules=rules_of(context.settings),
         grace=timedelta(hours=context.settings.backup_grace_hours),
-    )
-    known = Known(
-        statuses={UUID(one): status for one, status in request["archives"].items()},
-        drilled=frozenset(UUID(one) for one in request["drilled"]),
     )
     dry_run = bool(request["dry_run"])
     expired = expiry.run(known, now=datetime.now(UTC), dry_run=dry_run, told=told)

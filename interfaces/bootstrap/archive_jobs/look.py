@@ -1,5 +1,5 @@
 """Tells which archives lie in the repository that the log does not know: `{"store_id", "known":
-[id]}`."""
+[id], "after"}`, of manifests behind a name."""
 
 from typing import Any
 from uuid import UUID
@@ -14,28 +14,34 @@ from interfaces.bootstrap.archive_jobs.backup import facts_of
 from interfaces.bootstrap.archive_jobs.context import JobContext
 
 FOUND_MAX = 1_000
-"""The rest is found the next time."""
+"""At once: what is told is kept in memory."""
 
 
 def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, Any]:
-    """`{"found": [{"archive_id", "type", "facts"}], "broken": n}`: those that read, with all that
-    they go on from, and how many others there are. Raises RepositoryUnavailable."""
+    """`{"found": [{"archive_id", "type", "facts"}], "broken": n, "more"}`: those that read, with
+    all that they go on from, how many others there are, and behind which name there are more, or
+    null. Raises RepositoryUnavailable."""
     store_id = UUID(request["store_id"])
     repository = context.repository(store_id)
     catalogue = Catalogue(repository, store_id, signed, context.trusted_keys)
-    strangers = [
-        UUID(named[5])
+    known = frozenset(request["known"])
+    strangers = sorted(
+        (kept.name, named[5])
         for kept in repository.listed(MANIFESTS)
-        if (named := MANIFEST_NAME.fullmatch(kept.name)) and named[5] not in request["known"]
-    ]
+        if (named := MANIFEST_NAME.fullmatch(kept.name))
+        and named[5] not in known
+        and kept.name > request["after"]
+    )
     found, broken = [], 0
-    for done, archive_id in enumerate(strangers[:FOUND_MAX]):
+    looked = strangers[:FOUND_MAX]
+    for done, (name, archive_id) in enumerate(looked):
         told("look", done, len(strangers))
         try:
-            file = catalogue.one(archive_id)
+            file = catalogue.named(name)
             facts = facts_of(Taken(file=file, chain=catalogue.chain(file)))
         except BadArchive:
             broken += 1
             continue
-        found.append({"archive_id": str(archive_id), "type": file.manifest.type, "facts": facts})
-    return {"found": found, "broken": broken}
+        found.append({"archive_id": archive_id, "type": file.manifest.type, "facts": facts})
+    more = looked[-1][0] if len(strangers) > FOUND_MAX else None
+    return {"found": found, "broken": broken, "more": more}

@@ -1,10 +1,13 @@
 """Says what a restore would do: `{"store_id", "archive_id", "to_position", "to_time"}`."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
 
 from application.archives.format import CONTENTS, HISTORY, time_from
 from application.archives.ports import Told
@@ -21,8 +24,8 @@ SECONDS_MIN = 3.0
 
 
 def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, Any]:
-    """A plan, as `plan_members` has it. Raises BadArchive, BeyondArchive, BeforeHistory,
-    RepositoryUnavailable, DatabaseUnavailable."""
+    """A plan, as `plan_members` has it. Raises BadArchive, BadIdentity, BeyondArchive,
+    BeforeHistory, RepositoryUnavailable, DatabaseUnavailable."""
     told("plan", 0, 0)
     source = source_in(context, request)
     return plan_members(plan_of(context, source, cut_in(source, request)))
@@ -47,7 +50,8 @@ def cut_in(source: Source, request: dict[str, Any]) -> Cut:
 
 
 def plan_of(context: JobContext, source: Source, cut: Cut) -> Plan:
-    """Held against the store that serves. Raises DatabaseUnavailable."""
+    """Held against the store that serves. Raises BadArchive, BadIdentity, RepositoryUnavailable,
+    DatabaseUnavailable."""
     manifest = source.chain.newest
     assert context.owner_url is not None, "a plan is made beside a store"
     with owner_session(context.owner_url) as connection, translated():
@@ -56,7 +60,8 @@ def plan_of(context: JobContext, source: Source, cut: Cut) -> Plan:
         assert row is not None
         _, epoch, _, _ = row
         behind = sql.SQL(SQL["behind"]).format(schema=schema)
-        lost = connection.execute(behind, (cut.position,)).fetchone()
+        fork = fork_of(connection, source, cut)
+        lost = connection.execute(behind, (fork,)).fetchone()
         assert lost is not None
         formers = [one.epoch for one in formers_in(connection)]
     files = [
@@ -74,17 +79,38 @@ def plan_of(context: JobContext, source: Source, cut: Cut) -> Plan:
         events=cut.size,
         from_epoch=epoch,
         to_epoch=max([epoch, manifest.epoch, *formers]) + 1,
-        lost=_lost(lost, cut, epoch),
+        lost=_lost(lost, fork, epoch),
         bytes=sum(file.size for file in files),
         estimate_seconds=round(max(seconds, SECONDS_MIN), 1),
         into="beside the live store",
     )
 
 
-def _lost(row: Any, cut: Cut, epoch: int) -> Lost | None:
+def fork_of(connection: Connection[TupleRow], source: Source, cut: Cut) -> int:
+    """The last position up to which the store that serves and the archive up to the cut are one
+    log; 0 where they share nothing.
+
+    Raises BadArchive, BadIdentity, RepositoryUnavailable, psycopg.Error.
+    """
+    common = sql.SQL(SQL["common"]).format(schema=sql.Identifier("musterroll"))
+
+    def shared(positions: Sequence[int]) -> int:
+        row = connection.execute(common, (list(positions),)).fetchone()
+        return row[0] or 0 if row is not None else 0
+
+    if shared([cut.position]):
+        return cut.position
+    files = [file for file in source.chain.files("events") if file.first <= cut.position]
+    at = bisect_left(files, True, key=lambda file: not shared([file.last]))
+    before = files[at - 1].last if at else 0
+    if at == len(files) or not shared([files[at].first]):
+        return before
+    events = source.reader.events(source.reader.opened(files[at]), files[at])
+    return shared([position for position in events.positions if position <= cut.position])
+
+
+def _lost(row: Any, fork: int, epoch: int) -> Lost | None:
     events, _, last = row
     if not events:
         return None
-    return Lost(
-        events=events, after=str(Cursor(epoch, cut.position)), until=str(Cursor(epoch, last))
-    )
+    return Lost(events=events, after=str(Cursor(epoch, fork)), until=str(Cursor(epoch, last)))

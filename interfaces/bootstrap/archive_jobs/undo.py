@@ -1,4 +1,5 @@
-"""Brings back the store that the last restore put aside: `{"store_id", "actor"}`."""
+"""Brings back the store that the last restore put aside: `{"store_id", "epoch", "actor"}`;
+the epoch is the one that it ends."""
 
 from hashlib import sha256
 from typing import Any
@@ -14,7 +15,7 @@ from domain.merkle import Tree
 from infrastructure.archives.folding import folding
 from infrastructure.archives.former_stores import Former, formers_in
 from infrastructure.archives.next_store import SQL, restoring, translated
-from infrastructure.archives.switching import Change, Switch
+from infrastructure.archives.switching import Change, Switch, refuse_ended
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.postgres.migrate import MigrationFailed, migrate
 from infrastructure.postgres.row_copy import rows_of
@@ -33,6 +34,7 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     """
     urls = urls_of(context)
     with restoring(urls[0]) as connection:
+        refuse_ended(connection, request["epoch"])
         former = _newest(connection)
         try:
             migrate(*urls, schema=former.schema)
@@ -54,7 +56,7 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
             archive_id=None,
             manifest_sha256=None,
             undone=True,
-            from_live=True,
+            live_epoch=request["epoch"],
         )
         beginning = Beginning(
             actor=request["actor"],
@@ -62,7 +64,7 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
             encode=CatalogueMapper().encode,
             tasks=tasks,
         )
-        return result_of(Switch(*urls, beginning).run(change))
+        return result_of(Switch(connection, urls[1], beginning).run(change))
 
 
 def _newest(connection: Connection[TupleRow]) -> Former:

@@ -1,5 +1,6 @@
 """Verifies an archive: `{"store_id", "archive_id", "sha256" (of its manifest, or null), "level"}`,
-and perhaps `"processes"`: by so many besides this one."""
+and perhaps `"processes"`: by so many besides this one, and `"whole"`: false, when what it continues
+was verified before. Without a level, that of the settings."""
 
 from typing import Any
 from uuid import UUID
@@ -25,9 +26,10 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
         repository,
         catalogue,
         catalogue.one(UUID(request["archive_id"]), sha256=request["sha256"]),
-        request["level"],
+        context.settings.backup_verify_level if request["level"] is None else request["level"],
         DataKeys(repository, context.settings.backup_identity_file),
         told,
+        whole=request.get("whole", True),
         effort=Effort(processes=request.get("processes", 1)),
     )
     return members_of(found)
