@@ -40,7 +40,7 @@ class Duty:
         try:
             while True:
                 await self._attempt()
-                if _cancelled():
+                if cancelled():
                     return
                 self._failures = 1 if self._steady else self._failures + 1
                 self._began_at = None
@@ -55,7 +55,7 @@ class Duty:
             log.error("duty_ended", duty=self.name)
         except asyncio.CancelledError:
             # Something that the work waited for was cancelled, and not we.
-            if _cancelled():
+            if cancelled():
                 raise
             log.exception("duty_failed", duty=self.name)
         except Exception:  # the runner: a fault must neither end the work nor the shutdown
@@ -67,7 +67,10 @@ class Duty:
         return began_at is not None and time.monotonic() - began_at >= STEADY_SECONDS
 
 
-def _cancelled() -> bool:
+def cancelled() -> bool:
+    """Whether the running task was cancelled. Whoever catches what a wait raises has to ask: on
+    Python 3.11 `asyncio.wait_for`, by which connections are waited for, drops a cancellation that
+    comes together with the failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from application.archives.listing import ArchiveList, Marks
+from application.duties import cancelled
 from application.ports import Clock
 from domain.errors import DatabaseUnavailable
 
@@ -31,7 +32,7 @@ class BackupAlarm:
 
     async def run(self) -> None:
         """Until cancelled. While the database is away, what was seen last gets older."""
-        while True:
+        while not cancelled():
             with suppress(DatabaseUnavailable):
                 await self.look()
             await asyncio.sleep(LOOK_SECONDS)

@@ -22,6 +22,7 @@ from application.commands.archives import (
     RecordStored,
     RecordVerified,
 )
+from application.duties import cancelled
 from application.ids import uuid7
 from application.projections.archives import FOUND, ArchiveRow
 from application.watermarks import Watermarks
@@ -103,7 +104,7 @@ class ArchiveKeeper:
     async def run(self) -> None:
         """Until cancelled."""
         self._looks_at = time.monotonic() + self._first_look_seconds
-        while True:
+        while not cancelled():
             try:
                 await self._work()
             except DatabaseUnavailable as error:

@@ -7,6 +7,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from application.duties import cancelled
 from infrastructure.postgres.log import SQL
 from infrastructure.postgres.pool import CONNECT_SECONDS_MAX, CONNECTION, SESSION
 
@@ -36,7 +37,7 @@ class PostgresEpochWatch:
 
     async def run(self) -> None:
         """Until cancelled, through outages of the database."""
-        while True:
+        while not cancelled():
             try:
                 await self._watch()
             except (psycopg.Error, OSError, TimeoutError):

@@ -224,6 +224,7 @@ async def _keep_time(ground: Ground) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    # Once more each second: a cancellation can get lost in what the task waits for (`cancelled`).
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
