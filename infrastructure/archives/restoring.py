@@ -18,7 +18,8 @@ from infrastructure.archives.cutting import Cut, SegmentReader, cut_of
 from infrastructure.archives.encryption import DataKeys
 from infrastructure.archives.folding import folding
 from infrastructure.archives.loading import Loading
-from infrastructure.archives.next_store import NextStore
+from infrastructure.archives.next_store import NextStore, translated
+from infrastructure.archives.standing import Standing, contents_of
 from infrastructure.postgres.migrate import MigrationFailed
 from infrastructure.seals.signer import signed
 
@@ -59,10 +60,11 @@ class Source:
 class Built:
     """A store that holds an archive up to a cut. `different` are the read models that are not what
     the archive says they were, of those that can be compared; `tasks` those that agents held
-    there."""
+    there; `contents` what the switch knows the store again by."""
 
     cut: Cut
     tree: Tree
+    contents: Standing
     different: tuple[str, ...]
     tasks: tuple[Task, ...]
 
@@ -107,10 +109,14 @@ def build(
         raise JobFailed("migration_failed", str(error)) from error
     loading = Loading(store, source.chain, source.reader, signed, told)
     tree = loading.load(cut, tables=tables)
+    with translated():
+        contents = contents_of(store.connection, store.schema)
     first = source.chain.manifests[0].manifest
     # Another migration, or another release's projections, may make other rows of the same events.
     alike = (first.migration, first.release) == (store.migration(), version("musterroll-service"))
     with folding(owner_url, store.schema, told) as fold:
         different = fold.fold(cut.position, first.digests if alike else {})
         tasks = fold.leased()
-    return Built(cut=cut, tree=tree, different=tuple(different), tasks=tuple(tasks))
+    return Built(
+        cut=cut, tree=tree, contents=contents, different=tuple(different), tasks=tuple(tasks)
+    )

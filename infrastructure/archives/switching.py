@@ -24,6 +24,7 @@ from application.ports import Record
 from domain.restoration import Restoration
 from infrastructure.archives.former_stores import former_name, now_of, put_aside_note
 from infrastructure.archives.next_store import SQL, translated
+from infrastructure.archives.standing import Standing, contents_of
 from infrastructure.postgres.migrate import MIGRATION_LOCK
 from infrastructure.postgres.pool import CONNECTION, SCHEMA
 
@@ -44,9 +45,10 @@ class Change:
     """What comes into the place of the live store: `schema`, with the log of `size` events up to
     `position` and the Merkle root `root`.
 
-    `issued` is the highest position that was handed out as far as archives know, `epoch` the
-    highest epoch. `live_epoch` is the one of the live store in whose place it was wanted; None:
-    there is no live store, and the one that stands there, if any, is empty, and dropped.
+    `contents` are those of the schema once it was built. `issued` is the highest position that was
+    handed out as far as archives know, `epoch` the highest epoch. `live_epoch` is the one of the
+    live store in whose place it was wanted; None: there is no live store, and the one that stands
+    there, if any, is empty, and dropped.
     """
 
     schema: str
@@ -54,6 +56,7 @@ class Change:
     position: int
     size: int
     root: bytes
+    contents: Standing
     issued: int
     epoch: int
     archive_id: UUID | None
@@ -96,17 +99,16 @@ class Switch:
             "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL timezone = 'UTC'; "
             "SET LOCAL synchronous_commit = on"
         )
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOG_LOCK,))
         new = sql.Identifier(change.schema)
-        (_, new_epoch, last, new_issued) = self._standing(connection, change.schema)
-        if last != change.position:
-            message = f"What was built ends at {last} and not at {change.position}."
-            raise JobFailed("store_changed", message)
-        from_epoch, issued = max(change.epoch, new_epoch), max(change.issued, new_issued)
+        # Before the live store is locked: nobody waits while what was built is counted.
+        self._lock(connection, change.schema)
+        built = self._require_built(connection, change)
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOG_LOCK,))
+        from_epoch, issued = max(change.epoch, built.epoch), max(change.issued, built.issued)
         if change.live_epoch is None:
             self._clear(connection)
         else:
-            self._lock(connection)
+            self._lock(connection, SCHEMA)
             (_, live_epoch, _, live_issued) = self._standing(connection, SCHEMA)
             refuse_other_epoch(live_epoch, change.live_epoch)
             self._end_others(connection)
@@ -154,10 +156,21 @@ class Switch:
         assert row is not None, "the migration puts this row"
         return row
 
-    def _lock(self, connection: Connection[TupleRow]) -> None:
-        """Every table of the live store. Raises LockNotAvailable."""
-        rows = connection.execute(SQL["tables"], (SCHEMA,)).fetchall()
-        tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, row[0]) for row in rows)
+    def _require_built(self, connection: Connection[TupleRow], change: Change) -> Standing:
+        """Raises JobFailed where the schema holds anything but what was built."""
+        found = contents_of(connection, change.schema)
+        if found != change.contents or (found.last, found.size) != (change.position, change.size):
+            message = (
+                f"What was built has {change.size} events up to {change.position}, and somebody "
+                f"changed it: it has {found.size} up to {found.last}."
+            )
+            raise JobFailed("store_changed", message)
+        return found
+
+    def _lock(self, connection: Connection[TupleRow], schema: str) -> None:
+        """Every table of a store. Raises LockNotAvailable."""
+        rows = connection.execute(SQL["tables"], (schema,)).fetchall()
+        tables = sql.SQL(", ").join(sql.Identifier(schema, row[0]) for row in rows)
         if rows:
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
 
@@ -168,7 +181,7 @@ class Switch:
         there = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)).fetchone()
         if there != (True,):
             return
-        self._lock(connection)
+        self._lock(connection, SCHEMA)
         refuse_events(connection)
         self._end_others(connection)
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(SCHEMA)))

@@ -116,14 +116,29 @@ def test_a_switch_looks_at_the_epoch_again_under_its_locks(
     assert submitted(client)["cursor"].startswith("1:")
 
 
+@pytest.mark.parametrize(
+    "touched",
+    [
+        "DELETE FROM {next}.events WHERE position = (SELECT max(position) FROM {next}.events)",
+        "DELETE FROM {next}.events WHERE position = (SELECT min(position) FROM {next}.events)",
+        "UPDATE {next}.seals SET root = sha256(root)",
+        "UPDATE {next}.store SET store_id = gen_random_uuid()",
+    ],
+)
 def test_a_switch_takes_nothing_but_what_was_built(
-    service: Service, client: httpx.Client, database: Database
+    service: Service, client: httpx.Client, database: Database, touched: str
 ) -> None:
     submitted(client)
-    change = built(service, database, client)
+    until(
+        lambda: client.get("/readyz").json()["checks"]["seals"],
+        lambda seals: seals["lag_events"] == 0,
+    )
+    submitted(client)
+    change = built(service, database, client, position=2)
     with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        owner.execute(f"ALTER TABLE {NEXT}.events DISABLE TRIGGER append_only")
-        owner.execute(f"DELETE FROM {NEXT}.events WHERE position = {change.position}")
+        for table in ("events", "seals"):
+            owner.execute(f"ALTER TABLE {NEXT}.{table} DISABLE TRIGGER append_only")
+        owner.execute(touched.format(next=NEXT))
 
     with restoring(database.owner_url) as connection, pytest.raises(JobFailed) as failed:
         switch_of(service, database, connection).run(change)
@@ -232,17 +247,23 @@ def test_a_database_that_cannot_be_dropped_hides_nothing_and_goes_with_the_next_
 
 
 def built(
-    service: Service, database: Database, client: httpx.Client, *, live_epoch: int = 1
+    service: Service,
+    database: Database,
+    client: httpx.Client,
+    *,
+    position: int = 1,
+    live_epoch: int = 1,
 ) -> Change:
     """A store that is ready to be switched to, and left there."""
     request = request_of(service, backed_up(client))
-    made = built_at(context_of(service, database), request, 1, urls(database))
+    made = built_at(context_of(service, database), request, position, urls(database))
     return Change(
         schema=NEXT,
         store_id=service.process.store_id,
         position=made.cut.position,
         size=made.tree.size,
         root=made.tree.root,
+        contents=made.contents,
         issued=made.cut.position,
         epoch=1,
         archive_id=None,

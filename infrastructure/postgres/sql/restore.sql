@@ -101,3 +101,11 @@ SELECT recorded_at, position, actor, state FROM events WHERE topic = 'store.rest
 SELECT datname FROM pg_database d WHERE datname ~ '^musterroll_drill_[0-9]+_[0-9a-f]{32}$'
     AND NOT EXISTS (SELECT FROM pg_stat_activity a
                     WHERE a.datname = d.datname OR a.pid::text = split_part(d.datname, '_', 3))
+
+-- name: contents
+-- What a store is known again by: all of it that may not have changed since it was built.
+SELECT s.store_id, s.epoch, coalesce(e.last, 0), e.size, (SELECT last_value FROM {schema}.positions),
+       newest.size, newest.root
+FROM {schema}.store s
+CROSS JOIN (SELECT max(position) AS last, count(*) AS size FROM {schema}.events) e
+LEFT JOIN (SELECT size, root FROM {schema}.seals ORDER BY size DESC LIMIT 1) newest ON true

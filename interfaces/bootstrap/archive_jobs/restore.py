@@ -62,6 +62,7 @@ def change_of(schema: str, source: Source, built: Built, *, live_epoch: int | No
         position=built.cut.position,
         size=built.tree.size,
         root=built.tree.root,
+        contents=built.contents,
         issued=max(one.issued for one in every) + positions,
         epoch=max(one.epoch for one in every) + epochs,
         archive_id=manifest.archive_id,

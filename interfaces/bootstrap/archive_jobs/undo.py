@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from application.archives.ports import JobFailed, Told
@@ -14,7 +14,8 @@ from application.archives.restores import NothingToUndo
 from domain.merkle import Tree
 from infrastructure.archives.folding import folding
 from infrastructure.archives.former_stores import Former, formers_in
-from infrastructure.archives.next_store import SQL, restoring, translated
+from infrastructure.archives.next_store import restoring, translated
+from infrastructure.archives.standing import Standing, contents_of
 from infrastructure.archives.switching import Change, Switch, refuse_ended
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.postgres.migrate import MigrationFailed, migrate
@@ -40,18 +41,19 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
             migrate(*urls, schema=former.schema)
         except MigrationFailed as error:
             raise JobFailed("migration_failed", str(error)) from error
-        tree, last = _tree_of(connection, former, told)
+        tree, contents = _tree_of(connection, former, told)
         with folding(urls[0], former.schema, told) as fold:
-            fold.fold(last)
+            fold.fold(contents.last)
             tasks = fold.leased()
         told("switch", 0, 1)
         change = Change(
             schema=former.schema,
             store_id=UUID(request["store_id"]),
-            position=last,
+            position=contents.last,
             size=tree.size,
             root=tree.root,
-            issued=last,
+            contents=contents,
+            issued=contents.last,
             epoch=max(one.epoch for one in formers_in(connection)),
             archive_id=None,
             manifest_sha256=None,
@@ -74,13 +76,11 @@ def _newest(connection: Connection[TupleRow]) -> Former:
     return formers[0]
 
 
-def _tree_of(connection: Connection[TupleRow], former: Former, told: Told) -> tuple[Tree, int]:
-    """The tree over its log, of the rows themselves, and where it ends."""
+def _tree_of(connection: Connection[TupleRow], former: Former, told: Told) -> tuple[Tree, Standing]:
+    """The tree over its log, of the rows themselves, and what stood there before they were
+    read."""
     with translated():
-        standing = sql.SQL(SQL["standing"]).format(schema=sql.Identifier(former.schema))
-        row = connection.execute(standing).fetchone()
-        assert row is not None
-        last: int = row[2]
+        contents = contents_of(connection, former.schema)
         statement = copy_statement(after=None, until=None)
         rows = rows_of(
             connection,
@@ -94,4 +94,4 @@ def _tree_of(connection: Connection[TupleRow], former: Former, told: Told) -> tu
                 leaves.clear()
                 told("check", tree.size, 0)
         tree.grow(leaves)
-    return tree, last
+    return tree, contents
