@@ -92,6 +92,7 @@ async def remove_client(call: Call[None, Parameters]) -> Response:
 
 async def list_users(call: Call[None, AccountListParameters]) -> Response:
     """GET /v1/users. One more than asked for tells whether there is another page."""
+    await call.require_seen()
     limit = call.parameters.limit
     found = await call.process.accounts.list(
         call.principal, "user", after=call.parameters.cursor, limit=limit + 1
@@ -103,6 +104,7 @@ async def list_users(call: Call[None, AccountListParameters]) -> Response:
 
 async def list_clients(call: Call[None, AccountListParameters]) -> Response:
     """GET /v1/clients."""
+    await call.require_seen()
     limit = call.parameters.limit
     found = await call.process.accounts.list(
         call.principal, "client", after=call.parameters.cursor, limit=limit + 1

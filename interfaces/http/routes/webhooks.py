@@ -42,6 +42,7 @@ async def add(call: Call[WebhookBody, Parameters]) -> Response:
 
 async def list_webhooks(call: Call[None, WebhookListParameters]) -> Response:
     """GET /v1/webhooks. One more than asked for tells whether there is another page."""
+    await call.require_seen()
     limit = call.parameters.limit
     found = await call.process.webhooks.list(
         call.principal, after=call.parameters.cursor, limit=limit + 1
@@ -84,6 +85,7 @@ async def remove(call: Call[None, Parameters]) -> Response:
 
 async def list_dead_letters(call: Call[None, DeadLetterParameters]) -> Response:
     """GET /v1/webhooks/{webhook_id}/dead-letters."""
+    await call.require_seen()
     limit, text = call.parameters.limit, call.parameters.cursor
     found = await call.process.webhooks.dead_letters(
         call.principal,
