@@ -20,23 +20,22 @@ TURN_SECONDS_MAX = 5.0
 
 
 class BeyondArchive(Invalid):
-    """The archive ends before that. `nearest` is its last cursor."""
+    """The archive ends before that. `nearest` is its last position: no cursor, which would be of
+    the epoch that it was taken in."""
 
     code = "beyond_archive"
 
-    def __init__(self, what: str, epoch: int, last: int) -> None:
-        nearest = str(Cursor(epoch, last))
-        super().__init__(f"{what} is beyond the archive, which ends at {last}.", nearest=nearest)
+    def __init__(self, what: str, last: int) -> None:
+        super().__init__(f"{what} is beyond the archive, which ends at {last}.", nearest=last)
 
 
 class BeforeHistory(Invalid):
-    """Nothing was recorded by then. `nearest` is the cursor of the first event."""
+    """Nothing was recorded by then. `nearest` is the position of the first event."""
 
     code = "before_history"
 
-    def __init__(self, what: str, epoch: int, first: int) -> None:
-        nearest = str(Cursor(epoch, first))
-        super().__init__(f"At {what} nothing had happened yet.", nearest=nearest)
+    def __init__(self, what: str, first: int) -> None:
+        super().__init__(f"At {what} nothing had happened yet.", nearest=first)
 
 
 class NothingToUndo(Conflict):

@@ -70,17 +70,17 @@ def cut_of(
     whole = Cut(position=newest.last, size=newest.size, at=last_at)
     if position is not None:
         if position > newest.last:
-            raise BeyondArchive(f"Position {position}", newest.epoch, newest.last)
+            raise BeyondArchive(f"Position {position}", newest.last)
         if position < files[0].first:
-            raise BeforeHistory(f"position {position}", newest.epoch, files[0].first)
+            raise BeforeHistory(f"position {position}", files[0].first)
         return whole if position == newest.last else _by_position(files, reader, position)
     if time is None:
         return whole
     if time > newest.taken_at:
-        raise BeyondArchive(time.isoformat(), newest.epoch, newest.last)
+        raise BeyondArchive(time.isoformat(), newest.last)
     first_at = files[0].first_at
     if first_at is None or time < first_at:
-        raise BeforeHistory(time.isoformat(), newest.epoch, files[0].first)
+        raise BeforeHistory(time.isoformat(), files[0].first)
     return whole if time >= last_at else _by_time(files, reader, time)
 
 

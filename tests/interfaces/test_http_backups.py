@@ -215,8 +215,11 @@ def test_an_end_that_a_backup_does_not_hold_is_refused_with_the_nearest(
     before = shared_admin.post(path, json={"dry_run": True, "to_time": "1999-01-01T00:00:00Z"})
 
     assert (beyond.status_code, beyond.json()["code"]) == (422, "beyond_archive")
-    assert beyond.json()["nearest"] == f"1:{backup['position']}"
     assert (before.status_code, before.json()["code"]) == (422, "before_history")
+    for refused, position in ((beyond, backup["position"]), (before, 1)):
+        nearest = {"dry_run": True, "to_position": refused.json()["nearest"]}
+        plan = shared_admin.post(path, json=nearest).raise_for_status().json()["plan"]
+        assert plan["position"] == position
 
 
 def test_who_saw_another_epoch_restores_and_undoes_nothing(
