@@ -67,6 +67,7 @@ class Archives:
         *,
         unsound: Unsound,
         store_id: UUID,
+        epoch: int,
         under_way: Callable[[UUID], Progress | None],
         ordered: Callable[[int], None],
     ) -> None:
@@ -76,6 +77,7 @@ class Archives:
         self._archivist = archivist
         self._unsound = unsound
         self._store_id = store_id
+        self._epoch = epoch
         self._under_way = under_way
         self._ordered = ordered
         self._ordering = asyncio.Lock()
@@ -89,7 +91,8 @@ class Archives:
         by: Principal,
         key: RequestKey | None = None,
     ) -> Receipt:
-        """Order an archive; the leader takes it. The first one is full whatever was asked for.
+        """Order an archive; the leader takes it. The first one of an epoch is full whatever was
+        asked for.
 
         Raises DatabaseUnavailable, ConcurrentChange, IdempotencyKeyReused.
         """
@@ -111,7 +114,9 @@ class Archives:
         requested_by: str,
         key: RequestKey | None,
     ) -> Receipt:
-        first = await self._list.newest_verified() is None
+        newest = await self._list.newest_verified()
+        # Of another epoch it may hold what a restore took back.
+        first = newest is None or newest.epoch != self._epoch
         command = StartArchive(
             origin=_origin(actor, key),
             archive_id=uuid7(),

@@ -37,8 +37,8 @@ FIRST_LOOK_SECONDS = 10.0
 TRIES_MAX = 3
 PAUSE_SECONDS = 1.0
 VERIFY_TRIES_MAX = 8
-"""Of an archive that is stored and could not be verified, pauses doubled from PAUSE_SECONDS on:
-some four minutes. What is left unverified then, the alarm tells of."""
+"""Of an archive that is stored and not verified, taken here or found, pauses doubled from
+PAUSE_SECONDS on: some four minutes. What is left unverified then, the alarm tells of."""
 TRIED_AGAIN = frozenset({"job_process_ended", "database_unavailable"})
 """Failures that say nothing of the next try: somebody killed the process, or PostgreSQL."""
 BEHIND_SECONDS_MAX = 10.0
@@ -60,8 +60,8 @@ class Kind:
 class ArchiveKeeper:
     """What was begun and not recorded is begun again: the job finds what is there already.
 
-    `then` is called with each archive that was verified. In an `epoch` behind the first, archives
-    may lie there that the log knows nothing of: they are looked for at once.
+    `then` is called with each archive that was taken here and verified. In an `epoch` behind the
+    first, archives may lie there that the log knows nothing of: they are looked for at once.
     """
 
     def __init__(
@@ -122,6 +122,7 @@ class ArchiveKeeper:
             self._looks_at = float("inf")
         if (stored := await self._next_unverified()) is not None:
             await self._verify(stored)
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._ordered.wait()
@@ -161,14 +162,15 @@ class ArchiveKeeper:
 
     async def _next(self) -> ArchiveRow | None:
         """The oldest order."""
+        return next(iter(await self._oldest_first(ArchiveStatus.RUNNING)), None)
+
+    async def _oldest_first(self, status: ArchiveStatus) -> list[ArchiveRow]:
+        found: list[ArchiveRow] = []
         before: UUID | None = None
-        oldest = None
-        while running := await self._list.listed(
-            status=ArchiveStatus.RUNNING, before=before, limit=AT_ONCE
-        ):
-            oldest = running[-1]
-            before = oldest.archive_id
-        return oldest
+        while rows := await self._list.listed(status=status, before=before, limit=AT_ONCE):
+            found.extend(rows)
+            before = rows[-1].archive_id
+        return found[::-1]
 
     async def _take(self, row: ArchiveRow) -> None:
         log.info("archive_started", archive_id=str(row.archive_id), type=row.type)
@@ -251,11 +253,10 @@ class ArchiveKeeper:
             log.warning("archive_not_verified", archive_id=str(row.archive_id), **fault)
 
     async def _next_unverified(self) -> ArchiveRow | None:
-        """The oldest that is stored, whose verification was not to be done, and is due again."""
-        stored = await self._list.listed(status=ArchiveStatus.STORED, before=None, limit=AT_ONCE)
-        for row in reversed(stored):
+        """The oldest that is stored and due: it was found here, or could not be verified."""
+        for row in await self._oldest_first(ArchiveStatus.STORED):
             tries, due = self._tried.get(row.archive_id, (0, 0.0))
-            if row.requested_by != FOUND and tries < VERIFY_TRIES_MAX and time.monotonic() >= due:
+            if tries < VERIFY_TRIES_MAX and time.monotonic() >= due:
                 pause = PAUSE_SECONDS * (1 << tries)
                 self._tried[row.archive_id] = tries + 1, time.monotonic() + pause
                 return row
@@ -290,7 +291,8 @@ class ArchiveKeeper:
                 events=result["events"],
             )
         )
-        await self._then(ArchiveType(row.type))
+        if row.requested_by != FOUND:
+            await self._then(ArchiveType(row.type))
 
     async def _spread(self, row: ArchiveRow, fault: Mapping[str, Any]) -> None:
         await self._unsound.spread(row.archive_id, actor=KEEPER, stage="verify", fault=fault)

@@ -75,6 +75,7 @@ def wire_archives(
         *(listing, commands, marks, archivist, jobs),
         unsound=unsound,
         store_id=store.store_id,
+        epoch=store.epoch,
         under_way=keeper.progress,
         ordered=keeper.wake,
     )

@@ -68,7 +68,7 @@ def create(
         typer.Option(
             "--type",
             help="incremental: what is in none yet; full: everything anew; synthetic: stands "
-            "alone, made of what the others wrote. The first one is always full.",
+            "alone, made of what the others wrote. The first one of an epoch is always full.",
         ),
     ] = "incremental",
     wait: Annotated[

@@ -85,7 +85,10 @@ class Call(Generic[BodyT, ParametersT]):
 
     async def require_seen(self) -> None:
         """What the caller has seen was committed; for what is read from the log itself, or from
-        rows that are no read model, which are never behind. Raises BadCursor, EpochEnded, CursorAhead, DatabaseUnavailable."""
+        rows that are no read model, which are never behind.
+
+        Raises BadCursor, EpochEnded, CursorAhead, DatabaseUnavailable.
+        """
         if (seen := self.seen) is not None:
             await self.process.moments.require_known(seen)
 

@@ -21,6 +21,7 @@ from application.commands import RequestKey
 from application.projections.archives import ArchiveRow
 from domain.errors import AggregateNotFound, ArchiveNotReady
 from tests.conftest import Database
+from tests.interfaces.restored import restored
 from tests.interfaces.service import Service
 
 SECONDS_MAX = 30.0
@@ -285,7 +286,7 @@ def test_a_restore_and_its_plan_are_refused_while_a_backup_goes_on(
         assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
 
 
-def test_what_lies_there_and_the_log_does_not_know_is_found(
+def test_what_lies_there_and_the_log_does_not_know_is_found_verified_and_continued(
     database: Database, tmp_path: Path
 ) -> None:
     with a_service(database, tmp_path) as service, Backups(service) as backups:
@@ -300,9 +301,32 @@ def test_what_lies_there_and_the_log_does_not_know_is_found(
     with a_service(database, tmp_path) as service, Backups(service) as backups:
         backups.on_loop(service.process._backups.keeper.look())
 
-        found = backups.one(row.archive_id)
-        assert (found.status, found.requested_by) == ("stored", "found")
+        found = backups.ended(row.archive_id)
+        next_one = backups.taken("incremental")
+
+        assert (found.status, found.level, found.requested_by) == ("verified", 2, "found")
         assert (found.sha256, found.size, found.last) == (row.sha256, row.size, row.last)
+        assert next_one.type == "incremental"
+
+
+def test_what_a_restore_took_back_is_found_and_verified_and_never_merged(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.submit()
+        first = backups.taken()
+        backups.submit()
+        lost = backups.taken("full")
+
+        restored(backups.client, str(first.archive_id))
+        path = f"/v1/backups/{lost.archive_id}"
+        found = until(
+            lambda: backups.client.get(path).json(), lambda one: one.get("status") == "verified"
+        )
+        merged = Backups(service).taken("synthetic")
+
+    assert found["requested_by"] == "found"
+    assert (merged.type, merged.epoch) == ("full", 2)
 
 
 def test_archives_are_taken_by_the_time_and_the_first_is_full(

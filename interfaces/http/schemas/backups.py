@@ -32,7 +32,7 @@ class BackupBody(Body):
 
     type: BackupType = "incremental"
     """`full`: written whole; `incremental`: goes on from the newest; `synthetic`: stands alone like
-    a full one, and is made of what the others wrote. The first one is always full."""
+    a full one, and is made of what the others wrote. The first one of an epoch is always full."""
 
 
 class VerifyBody(Body):

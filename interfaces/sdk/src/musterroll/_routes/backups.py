@@ -24,7 +24,7 @@ def create(
     idempotency_key: str | None = None,
 ) -> Request[Receipt]:
     """Have a backup taken: `full`, `incremental` (of what is in none yet) or `synthetic` (as full,
-    made of what the others wrote). The first one is always full.
+    made of what the others wrote). The first one of an epoch is always full.
 
     Raises Invalid, Unauthorized, Forbidden or Unavailable.
     """
