@@ -12,12 +12,14 @@ from application.archives.chain import Catalogue, ManifestFile
 from application.archives.format import (
     MANIFEST_BYTES_MAX,
     Content,
+    key_name,
     segment_name,
 )
 from application.archives.manifest import FileEntry, Manifest, Reference, order_of
 from application.archives.ports import Repository
 from domain.merkle import Tree, leaf_hash
 from infrastructure.archives.names import FOLDERS
+from infrastructure.archives.segment import MAGIC, SegmentHeader
 from infrastructure.seals.signer import Ed25519Signer, signed
 from infrastructure.security.signing_key import SigningKey
 
@@ -41,6 +43,14 @@ class Shelf:
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self.catalogue = Catalogue(repository, STORE, signed, {OURS.key_id})
+        self.key_id: str | None = None
+        """The data key that segments name from now on."""
+
+    def make_key(self, number: int) -> str:
+        """The name of a data key for the segments that follow, as a backup makes one first."""
+        self.key_id = f"{number:032x}"
+        self.repository.put_if_absent(key_name(self.key_id), b"wrapped")
+        return key_name(self.key_id)
 
     def take(
         self,
@@ -96,7 +106,7 @@ class Shelf:
 
     def add_garbage(self, number: int) -> str:
         """A segment that no archive names."""
-        content = b"of no archive" + bytes([number])
+        content = self._headed(b"of no archive" + bytes([number]))
         digest = sha256(content).hexdigest()
         name = segment_name("events", 1, 10**6 + number, 10**6 + number, digest)
         self.repository.put_if_absent(name, content)
@@ -132,7 +142,7 @@ class Shelf:
     def _segment(self, content: Content, first: int, last: int, taken_at: datetime) -> FileEntry:
         """Of the same events it is the same one, whoever takes it; a table may change each time."""
         when = "" if content == "events" else taken_at.isoformat()
-        text = f"{content} {first} {last} {when}".encode()
+        text = self._headed(f"{content} {first} {last} {when}".encode())
         digest = sha256(text).hexdigest()
         name = segment_name(content, 1, first, last, digest)
         self.repository.put_if_absent(name, text)
@@ -150,6 +160,25 @@ class Shelf:
             first_at=at,
             last_at=at,
         )
+
+    def _headed(self, body: bytes) -> bytes:
+        """Behind a header, of which the key alone means something."""
+        encrypted = None if self.key_id is None else "aes-256-gcm"
+        header = SegmentHeader(
+            content="events",
+            columns=(),
+            store_id=STORE,
+            epoch=1,
+            first=1,
+            last=1,
+            count=1,
+            root=bytes(32),
+            plain_bytes=1,
+            cipher=encrypted,
+            key_id=self.key_id,
+            frame_sha256=None if self.key_id is None else "0" * 64,
+        ).encode()
+        return MAGIC + len(header).to_bytes(4, "big") + header + body
 
     def _reference(self, manifest: Manifest) -> Reference:
         content = self.repository.get(manifest.file_name, bytes_max=MANIFEST_BYTES_MAX)

@@ -2,7 +2,7 @@
 names. A kill between any two steps leaves what the next run takes away, and nothing broken."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,13 @@ from uuid import UUID
 from application.archives.chain import Catalogue
 from application.archives.faults import ArchiveLocked, BadArchive
 from application.archives.format import (
+    KEYS,
     MANIFEST_BYTES_MAX,
     MANIFEST_NAME,
     MANIFESTS,
     SEGMENT_NAME,
     SEGMENTS,
+    key_name,
 )
 from application.archives.ports import FileMissing, Kept, Repository, Told
 from application.archives.retention import Candidate, Rules, Status, Verdict, judge, may_be_missing
@@ -23,6 +25,9 @@ from application.archives.retention import Candidate, Rules, Status, Verdict, ju
 EXPIRED = "expired"
 """The folder in which the manifest of an archive that was let go stays for the grace period."""
 STAGE = "expire"
+KeyOf = Callable[[Repository, str], str | None]
+"""Which data key a segment names; None: it is not encrypted. Raises BadArchive, FileMissing,
+RepositoryUnavailable."""
 _MANIFEST = re.compile(MANIFEST_NAME.pattern.encode())
 _SEGMENT = re.compile(SEGMENT_NAME.pattern.encode())
 
@@ -45,7 +50,7 @@ class Known:
 class Expired:
     """What went, or would go. `gone` and `kept` are pairs of an archive's id and the reason;
     `unreadable` are manifests that nobody here can judge, and what is wrong with them: they stay,
-    with every file whose name stands in them."""
+    with every file whose name stands in them. Is it a segment, all data keys stay."""
 
     gone: list[tuple[UUID, str]] = field(default_factory=list)
     kept: list[tuple[UUID, str]] = field(default_factory=list)
@@ -70,19 +75,27 @@ class Expired:
 
 
 class Expiry:
-    """One run over a repository. `grace` is how long files stay that no archive names any more.
+    """One run over a repository. `grace` is how long files stay that no archive names any more;
+    `key_of` tells which data key a segment needs.
 
     Everything raises RepositoryUnavailable; whatever was done until then stands, and the next run
     goes on.
     """
 
     def __init__(
-        self, repository: Repository, catalogue: Catalogue, *, rules: Rules, grace: timedelta
+        self,
+        repository: Repository,
+        catalogue: Catalogue,
+        *,
+        rules: Rules,
+        grace: timedelta,
+        key_of: KeyOf,
     ) -> None:
         self._repository = repository
         self._catalogue = catalogue
         self._rules = rules
         self._grace = grace
+        self._key_of = key_of
 
     def run(self, known: Known, *, now: datetime, dry_run: bool, told: Told) -> Expired:
         """Let go what no rule keeps. Of a dry run the answer alone."""
@@ -166,8 +179,9 @@ class Expiry:
         dry_run: bool,
         told: Told,
     ) -> None:
-        """Segments that nothing names. One that is newer than the newest archive may be of the one
-        that comes next, and where there is no archive nothing is known to be too much."""
+        """Segments that nothing names, then data keys that no segment names. A file that is newer
+        than the newest archive may be of the one that comes next, and where there is no archive
+        nothing is known to be too much."""
         archives = [kept for kept in self._repository.listed(MANIFESTS) if kept.name in staying]
         if not archives:
             return
@@ -180,14 +194,47 @@ class Expiry:
                 named |= _names_in(self._content(kept.name), _SEGMENT)
             elif not dry_run:
                 self._remove(kept, expired)
+        going: set[str] = set()
         for done, kept in enumerate(self._repository.listed(SEGMENTS)):
             if done % 1_000 == 0:
                 told("sweep", done, 0)
             if kept.name in named or kept.kept_at > until:
                 continue
-            if dry_run or self._remove(kept, expired):
-                expired.files += 1
-                expired.file_bytes += kept.size
+            if self._take_away(kept, expired, dry_run=dry_run):
+                going.add(kept.name)
+        self._sweep_keys(going, expired, until=until, dry_run=dry_run)
+
+    def _sweep_keys(
+        self, going: Collection[str], expired: Expired, *, until: datetime, dry_run: bool
+    ) -> None:
+        """What is `going` is named no more. No manifest tells of keys, so segments are asked until
+        each key is named by one; where one cannot be read, nobody knows what it needs, and all
+        stay."""
+        unnamed = {kept.name: kept for kept in self._repository.listed(KEYS)}
+        unnamed = {name: kept for name, kept in unnamed.items() if kept.kept_at <= until}
+        for segment in self._repository.listed(SEGMENTS) if unnamed else ():
+            if segment.name in going:
+                continue
+            try:
+                key_id = self._key_of(self._repository, segment.name)
+            except FileMissing:
+                continue
+            except BadArchive as fault:
+                expired.unreadable[segment.name] = fault.fault
+                return
+            if key_id is not None:
+                unnamed.pop(key_name(key_id), None)
+            if not unnamed:
+                return
+        for kept in unnamed.values():
+            self._take_away(kept, expired, dry_run=dry_run)
+
+    def _take_away(self, kept: Kept, expired: Expired, *, dry_run: bool) -> bool:
+        if not dry_run and not self._remove(kept, expired):
+            return False
+        expired.files += 1
+        expired.file_bytes += kept.size
+        return True
 
     def _named(self, staying: Collection[str], *, now: datetime) -> set[str]:
         """By archives that stay, by those that came meanwhile, by those that would go in earnest

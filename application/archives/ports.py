@@ -45,6 +45,10 @@ class Repository(Protocol):
         """The content. Raises FileMissing, and BadArchive (`file_too_large`) before more than
         `bytes_max` is held."""
 
+    def beginning(self, name: str, *, bytes_max: int) -> bytes:
+        """The first bytes, at least one where there is any and at most so many, which nobody
+        compares with anything. Raises FileMissing."""
+
     def listed(self, folder: str) -> Iterator[Kept]:
         """The files of a folder, by name; what is half written is not among them."""
 

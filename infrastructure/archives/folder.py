@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EDQUOT, EFBIG, ELOOP, ENOENT, ENOSPC, ENXIO, EPERM
@@ -78,11 +78,19 @@ class FolderRepository:
 
     def get(self, name: str, *, bytes_max: int) -> bytes:
         """What is no plain file is missing."""
+        return self._got(name, lambda file: _read(name, file, bytes_max))
+
+    def beginning(self, name: str, *, bytes_max: int) -> bytes:
+        """What is no plain file is missing."""
+        return self._got(name, lambda file: _begun(name, file, bytes_max))
+
+    def _got(self, name: str, read: Callable[[int], bytes]) -> bytes:
+        """What is read of a file by its descriptor."""
         folder, file = parts(name)
         with self._translated():
             try:
                 with self._opened(folder) as at:
-                    return _read(name, os.open(file, _READ, dir_fd=at), bytes_max)
+                    return read(os.open(file, _READ, dir_fd=at))
             except OSError as error:
                 if not _is_missing(error):
                     raise
@@ -198,6 +206,15 @@ def _read(name: str, file: int, bytes_max: int) -> bytes:
         if max(size, found.st_size) > bytes_max:
             raise BadArchive("file_too_large", f"It has over {bytes_max} bytes", file=name)
         return b"".join(pieces)
+    finally:
+        os.close(file)
+
+
+def _begun(name: str, file: int, bytes_max: int) -> bytes:
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise FileMissing(name)
+        return os.read(file, bytes_max)
     finally:
         os.close(file)
 

@@ -138,6 +138,27 @@ class S3Repository:
                         raise
         raise AssertionError("the last try answers or raises")
 
+    def beginning(self, name: str, *, bytes_max: int) -> bytes:
+        """By a range, of which the store has no checksum."""
+        asked = {
+            "Bucket": self._bucket,
+            "Key": self._key(name),
+            "Range": f"bytes=0-{bytes_max - 1}",
+        }
+        with translated(self.url):
+            try:
+                with closing(self._client.get_object(**asked)["Body"]) as body:
+                    content: bytes = body.read(bytes_max)
+            except ClientError as error:
+                if _code(error) == "InvalidRange":
+                    return b""
+                if _code(error) == "NoSuchKey":
+                    raise FileMissing(name) from error
+                raise
+            except (ResponseStreamingError, ReadTimeoutError, IncompleteReadError) as error:
+                raise RepositoryUnavailable(f"{self.url}: {type(error).__name__}.") from error
+        return content
+
     def listed(self, folder: str) -> Iterator[Kept]:
         """A page of 1,000 at a time."""
         prefix = f"{self._prefix}{checked_folder(folder)}/"

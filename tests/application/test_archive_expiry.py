@@ -13,6 +13,7 @@ from application.archives.format import MANIFEST_BYTES_MAX, Content
 from application.archives.manifest import Manifest
 from application.archives.retention import STATE, Rules, Status
 from infrastructure.archives.folder import FolderRepository
+from infrastructure.archives.named_keys import named_key
 from tests.archive_shelf import STORE, STRANGER, Shelf
 from tests.s3_server import s3_server
 
@@ -44,7 +45,7 @@ def expire(
         drilled={UUID(int=n) for n in drilled},
     )
     rules = Rules(last=last, daily=0, weekly=0, monthly=0, age_min=timedelta(0))
-    expiry = Expiry(shelf.repository, shelf.catalogue, rules=rules, grace=GRACE)
+    expiry = Expiry(shelf.repository, shelf.catalogue, rules=rules, grace=GRACE, key_of=named_key)
     return expiry.run(known, now=now, dry_run=dry_run, told=lambda *_: None)
 
 
@@ -173,15 +174,68 @@ def test_where_no_archive_is_nothing_goes(shelf: Shelf) -> None:
     assert len(shelf.everything()) == 1
 
 
-def test_keys_stay(shelf: Shelf) -> None:
-    """Losing one would cost archives, and no manifest tells which it needs."""
-    shelf.repository.put_if_absent(f"keys/{'0a' * 16}.age", b"wrapped")
+def test_a_data_key_goes_with_the_last_segment_that_names_it(shelf: Shelf) -> None:
+    old = shelf.make_key(1)
     shelf.take(1, BEGAN)
+    new = shelf.make_key(2)
     shelf.take(2, BEGAN + DAY)
+
+    expire(shelf)
+    within_grace = shelf.names("keys")
+    dry = expire(shelf, now=LATER + DAY + HOUR, dry_run=True)
+    after = expire(shelf, now=LATER + DAY + HOUR)
+
+    assert within_grace == [old, new]
+    assert shelf.names("keys") == [new]
+    assert (dry.files, dry.file_bytes) == (after.files, after.file_bytes)
+
+
+def test_a_data_key_stays_while_a_segment_names_it(shelf: Shelf) -> None:
+    keys = [shelf.make_key(1)]
+    first = shelf.take(1, BEGAN)
+    keys.append(shelf.make_key(2))
+    shelf.take(2, BEGAN + DAY, continues=first)
+
+    expire(shelf)
+    expire(shelf, now=LATER + 300 * DAY)
+
+    assert shelf.names("keys") == keys
+
+
+def test_a_data_key_that_is_newer_than_the_newest_archive_may_be_of_the_next(shelf: Shelf) -> None:
+    shelf.take(1, BEGAN)
+    key = shelf.make_key(1)
+    make_newer(shelf, key)
 
     expire(shelf, now=LATER + 300 * DAY)
 
-    assert shelf.names("keys") == [f"keys/{'0a' * 16}.age"]
+    assert shelf.names("keys") == [key]
+
+
+def test_where_a_segment_cannot_be_read_all_data_keys_stay(shelf: Shelf) -> None:
+    key = shelf.make_key(1)
+    shelf.key_id = None
+    manifest = shelf.take(1, BEGAN)
+    damaged = manifest.files[0].name
+    shelf.repository.replace(damaged, b"nothing that was written here")
+
+    expired = expire(shelf, now=LATER + 300 * DAY)
+
+    assert shelf.names("keys") == [key]
+    assert expired.unreadable == {damaged: "bad_segment"}
+
+
+def test_a_data_key_that_nothing_names_goes_when_it_is_old(shelf: Shelf) -> None:
+    shelf.make_key(1)
+    shelf.key_id = None
+    shelf.take(1, BEGAN)
+
+    young = expire(shelf, now=BEGAN + GRACE - HOUR)
+    dry = expire(shelf, now=BEGAN + GRACE + HOUR, dry_run=True)
+    old = expire(shelf, now=BEGAN + GRACE + HOUR)
+
+    assert (young.files, dry.files, old.files) == (0, 1, 1)
+    assert shelf.names("keys") == []
 
 
 # What cannot be read.

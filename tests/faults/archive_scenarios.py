@@ -12,6 +12,7 @@ from application.archives.expiry import Expiry, Known
 from application.archives.format import LATEST, segment_name
 from application.archives.retention import STATE, Rules
 from infrastructure.archives.folder import FolderRepository
+from infrastructure.archives.named_keys import named_key
 from infrastructure.archives.s3 import S3Repository, client_of
 from tests.archive_shelf import STORE, Shelf
 
@@ -148,7 +149,7 @@ class Expiring(OnShelf):
         """Let go."""
         shelf = shelf_at(place)
         rules = Rules(last=self.last, daily=0, weekly=0, monthly=0, age_min=timedelta(0))
-        expiry = Expiry(shelf.repository, shelf.catalogue, rules=rules, grace=DAY)
+        expiry = Expiry(shelf.repository, shelf.catalogue, rules=rules, grace=DAY, key_of=named_key)
         known = Known(
             statuses={UUID(int=number): "verified" for number in range(1, 8)},
             drilled={UUID(int=2)},
@@ -177,7 +178,7 @@ class Sweeping(Expiring):
         """By a log that knows what went."""
         shelf = shelf_at(place)
         rules = Rules(last=4, daily=0, weekly=0, monthly=0, age_min=timedelta(0))
-        expiry = Expiry(shelf.repository, shelf.catalogue, rules=rules, grace=DAY)
+        expiry = Expiry(shelf.repository, shelf.catalogue, rules=rules, grace=DAY, key_of=named_key)
         known = Known(statuses={UUID(int=number): "verified" for number in range(4, 8)}, drilled=())
         expiry.run(known, now=self.now, dry_run=False, told=lambda *_: None)
 

@@ -55,6 +55,17 @@ def test_what_was_put_is_there(repository: Repository, name: str, content: bytes
     assert repository.get(name, bytes_max=len(content)) == content
 
 
+def test_the_beginning_of_a_file_is_had_without_the_rest(repository: Repository) -> None:
+    repository.put_if_absent(segment(1), b"headbody")
+    repository.put_if_absent(segment(2), b"")
+
+    assert repository.beginning(segment(1), bytes_max=4) == b"head"
+    assert repository.beginning(segment(1), bytes_max=100) == b"headbody"
+    assert repository.beginning(segment(2), bytes_max=4) == b""
+    with pytest.raises(FileMissing):
+        repository.beginning(segment(3), bytes_max=4)
+
+
 def test_what_is_there_stays_as_it_is(repository: Repository) -> None:
     repository.put_if_absent(segment(1), b"first")
 

@@ -13,6 +13,7 @@ from application.archives.ports import Told
 from application.archives.retention import Rules
 from infrastructure.archives.collecting import translated
 from infrastructure.archives.holding import SQL, letting_go
+from infrastructure.archives.named_keys import named_key
 from infrastructure.seals.signer import signed
 from interfaces.bootstrap.archive_jobs.context import JobContext
 
@@ -51,6 +52,7 @@ def _let_go(
         Catalogue(repository, store_id, signed, context.trusted_keys),
         rules=rules_of(context.settings),
         grace=timedelta(hours=context.settings.backup_grace_hours),
+        key_of=named_key,
     )
     dry_run = bool(request["dry_run"])
     expired = expiry.run(known, now=datetime.now(UTC), dry_run=dry_run, told=told)
