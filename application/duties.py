@@ -51,7 +51,9 @@ class Duty:
     async def _attempt(self) -> None:
         self._began_at = time.monotonic()
         try:
-            await self._work()
+            # A task of its own: on Python 3.11 a group that failed leaves its task looking
+            # cancelled.
+            await asyncio.create_task(self._work())
             log.error("duty_ended", duty=self.name)
         except asyncio.CancelledError:
             # Something that the work waited for was cancelled, and not we.

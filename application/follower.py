@@ -8,6 +8,7 @@ from typing import Protocol, cast
 import structlog
 from eventsourcing.domain import AggregateEvent
 
+from application.duties import cancelled
 from application.ports import EventLog, Page, UnreadableEvent
 from application.watermarks import LOG, Watermarks
 from domain.errors import DatabaseUnavailable
@@ -91,7 +92,7 @@ class LogFollower:
 
     async def follow(self) -> None:
         """Go on for ever, through outages of the database. Raises UnreadableEvent."""
-        while True:
+        while not cancelled():
             try:
                 await self._watermarks.reached(LOG, self.position + 1, timeout_seconds=WAIT_SECONDS)
                 while self.position < self._watermarks.position(LOG):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from application.accounts.account import Account, AccountStore
+from application.duties import cancelled
 from domain.errors import DatabaseUnavailable
 
 LOOK_SECONDS = 0.8
@@ -63,7 +64,7 @@ class Revocations:
             self._looking = None
 
     async def _look(self) -> None:
-        while True:
+        while not cancelled():
             await asyncio.sleep(LOOK_SECONDS)
             known = {
                 (account_id, waiting.generation)

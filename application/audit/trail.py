@@ -18,6 +18,7 @@ from application.audit.flood import Count, Flood
 from application.audit.ports import Owners, Thing
 from application.commands import Command, Origin
 from application.commands.audit import CountRefusals, RecordCommand, RecordRead, RecordRefusal
+from application.duties import cancelled
 from application.ids import uuid7
 from application.ports import Clock
 from application.receipt import Receipt
@@ -148,7 +149,7 @@ class AuditTrail:
 
     async def run(self) -> None:
         """Write refusals for ever, through outages of the database."""
-        while True:
+        while not cancelled():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._flood.ends_in_seconds):
                     await self._something_new.wait()

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from application.duties import cancelled
 from application.erasure.errors import SubjectLocked
 from application.erasure.ports import Cipher, Erasure, SubjectKeys, SubjectVault, UnreadableKey
 from application.ports import Clock
@@ -127,7 +128,7 @@ class Keyring:
         answers.
         """
         self._since = self._since or clock() - LOOK_BACK
-        while True:
+        while not cancelled():
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 now = clock()

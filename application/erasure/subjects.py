@@ -10,6 +10,7 @@ import structlog
 
 from application.commands import Origin
 from application.commands.subjects import EraseSubject
+from application.duties import cancelled
 from application.erasure.errors import SubjectNotFound
 from application.erasure.keyring import Keyring
 from application.erasure.ports import Erasure, ErasureList, SubjectKeys, SubjectVault
@@ -126,7 +127,7 @@ class Subjects:
 
         Raises ErasureNotKept, ErasuresUnreadable; another call goes on with the same.
         """
-        while True:
+        while not cancelled():
             await self._something_new.wait()
             self._something_new.clear()
             taken = list(self._new.values())

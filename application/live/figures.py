@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from application.cursor import Cursor
+from application.duties import cancelled
 from application.live.channel import Channel
 from application.live.listeners import Listeners
 from application.ports import Clock, Json
@@ -48,7 +49,7 @@ class TenantFigures:
 
     async def publish(self, listeners: Listeners) -> None:
         """Tell them for ever, each tenant's at most once a second and nobody's to nobody."""
-        while True:
+        while not cancelled():
             await asyncio.sleep(INTERVAL_SECONDS)
             self._pace.look(self._watermarks.position(LOG))
             tenants = listeners.tenants(METRICS.family)

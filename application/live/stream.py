@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from application.duties import cancelled
 from application.live.channel import Channel
 from application.live.hub import POSITION_SECONDS, Chunk, Cohort, Hub
 from application.live.interest import Interest, Shown, Subscription
@@ -268,7 +269,9 @@ class Stream:
         while True:
             try:
                 return await self._hub.history(interest, after=after, until=until)
-            except DatabaseUnavailable:
+            except DatabaseUnavailable as error:
+                if cancelled():
+                    raise asyncio.CancelledError from error
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
     def _cursor_moved(self, position: int) -> bytes:

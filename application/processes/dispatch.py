@@ -18,6 +18,7 @@ import structlog
 from application.commands.agents import BringOnline
 from application.commands.tasks import AssignTask, Grant, ReportReleased
 from application.cursor import Cursor
+from application.duties import cancelled
 from application.erasure.errors import SubjectLocked
 from application.ports import Clock, Json, Page, Record
 from application.processes import origin_of
@@ -87,10 +88,13 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Assign for ever."""
-        while True:
+        while not cancelled():
             await self._changed.wait()
             self._changed.clear()
-            while chosen := choose(self.floor, self._requests, self._policy):
+            while not cancelled():
+                chosen = choose(self.floor, self._requests, self._policy)
+                if not chosen:
+                    break
                 if not await self._assign(chosen):
                     await asyncio.sleep(AWAY_PAUSE_SECONDS)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from application.duties import cancelled
 from application.erasure.disclosure import Disclosure
 from application.feed import Feed
 from application.follower import DISPATCHED, LogFollower
@@ -120,10 +121,12 @@ class Leader:
     async def run(self) -> None:
         """Lead whenever the lock can be had, until cancelled."""
         try:
-            while True:
+            while not cancelled():
                 try:
                     if await asyncio.to_thread(self._lock.acquire):
-                        await self._lead()
+                        # A task of its own: on Python 3.11 a group that failed leaves its task
+                        # looking cancelled.
+                        await asyncio.create_task(self._lead())
                 except DatabaseUnavailable:
                     log.debug("no_database")
                 except Exception:  # the runner: a bug in leading must not end it silently
@@ -268,7 +271,7 @@ class Leader:
 
     async def _keep_vitals(self, floor: Floor) -> None:
         kept: dict[UUID, datetime] = {}
-        while True:
+        while not cancelled():
             await asyncio.sleep(VITALS_SECONDS)
             fresh = [
                 agent

@@ -19,6 +19,7 @@ from application.commands.tasks import (
     TimeOutAttempt,
 )
 from application.cursor import Cursor
+from application.duties import cancelled
 from application.ports import Clock
 from application.processes import origin_of
 from application.processes.floor import Floor, KnownAgent, OpenTask
@@ -51,7 +52,7 @@ class Sweep:
 
     async def run(self) -> None:
         """Sweep for ever."""
-        while True:
+        while not cancelled():
             await self.once()
             await asyncio.sleep(SWEEP_SECONDS)
 

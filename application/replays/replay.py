@@ -12,6 +12,7 @@ import structlog
 
 from application.cloud_events import CloudEvents
 from application.cursor import Cursor
+from application.duties import cancelled
 from application.erasure.disclosure import Disclosure
 from application.erasure.keyring import SubjectKey
 from application.live.interest import Interest
@@ -275,7 +276,9 @@ class Replay:
             try:
                 page, looked_up_to = await self._history.read(interest, after=after, until=until)
                 keys = await self._disclosure.keys(page)
-            except DatabaseUnavailable:
+            except DatabaseUnavailable as error:
+                if cancelled():
+                    raise asyncio.CancelledError from error
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
                 continue
             after = looked_up_to

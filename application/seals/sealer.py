@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from application.duties import cancelled
 from application.seals.head import NOTHING_BEFORE, Head
 from application.seals.ports import (
     NODE_HEIGHT_MIN,
@@ -73,7 +74,7 @@ class Sealer:
     async def run(self) -> None:
         """Seal until cancelled, through outages of the database. Raises HeadsDiffer, OSError."""
         blocks_max = ROUND_BLOCKS
-        while True:
+        while not cancelled():
             try:
                 await asyncio.to_thread(self.begin)
                 while True:

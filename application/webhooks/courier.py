@@ -10,6 +10,7 @@ import structlog
 
 from application.cloud_events import CloudEvents
 from application.cursor import Cursor
+from application.duties import cancelled
 from application.erasure.disclosure import Disclosure
 from application.feed import Feed
 from application.live.interest import Shown
@@ -151,7 +152,7 @@ class Courier:
     async def run(self) -> None:
         """Deliver until cancelled, or `halted`."""
         async with asyncio.TaskGroup() as deliveries:
-            while not self.halted:
+            while not (self.halted or cancelled()):
                 self._stirred.clear()
                 more = await self._read_on()
                 while item := self._next_item():

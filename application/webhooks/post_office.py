@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from application.duties import cancelled
 from application.watermarks import LOG
 from application.webhooks.courier import Courier, Halt, Means
 from application.webhooks.ports import DeliveryStore
@@ -59,7 +60,7 @@ class PostOffice:
     async def _follow(self) -> None:
         """Stir the couriers at every commit."""
         watermarks = self._means.watermarks
-        while True:
+        while not cancelled():
             position = watermarks.position(LOG)
             for courier, _ in self._couriers.values():
                 courier.stir()
@@ -75,7 +76,7 @@ class PostOffice:
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
 
     async def _oversee(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
+        while not cancelled():
             self._changed.clear()
             try:
                 await self._keep()

@@ -11,6 +11,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from application.duties import cancelled
 from domain.errors import DatabaseUnavailable
 from infrastructure.postgres.pool import CONNECT_SECONDS_MAX, CONNECTION, SESSION
 from infrastructure.postgres.sql_files import load
@@ -67,7 +68,7 @@ class PostgresAnnouncer:
             await self._head.close()
 
     async def _listen_for_ever(self) -> None:
-        while True:
+        while not cancelled():
             try:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError, UnicodeDecodeError):
@@ -105,7 +106,7 @@ async def _others_listen(connection: AsyncConnection[TupleRow]) -> bool:
 
 
 async def _whenever(wanted: asyncio.Event, do: Callable[[], Awaitable[None]]) -> None:
-    while True:
+    while not cancelled():
         await wanted.wait()
         wanted.clear()
         # Only a hint is lost, and the next one comes soon.

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from application.control_plane import ControlPlane
-from application.duties import Duty
+from application.duties import Duty, cancelled
 from application.handlers import all_handlers
 from application.health import Health
 from application.live.output import OutputRelay
@@ -217,7 +217,7 @@ def _committed(ground: Ground, views: Views, live: Live, written: Written, page:
 
 
 async def _keep_time(ground: Ground) -> None:
-    while True:
+    while not cancelled():
         await asyncio.sleep(CLOCK_SECONDS)
         with suppress(DatabaseUnavailable):
             await asyncio.to_thread(ground.clock.set)

@@ -44,6 +44,27 @@ def played(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(story())
 
 
+def test_work_whose_group_of_tasks_failed_is_begun_again() -> None:
+    """On Python 3.11 such a group leaves its task looking cancelled."""
+
+    async def story() -> None:
+        begun: list[bool] = []
+
+        async def fail() -> None:
+            await asyncio.sleep(0)
+            raise ValueError(len(begun))
+
+        async def work() -> None:
+            begun.append(True)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(fail())
+
+        async with at_work(work):
+            await until(lambda: len(begun) >= 4)
+
+    played(story)
+
+
 def test_work_that_failed_is_begun_again() -> None:
     async def story() -> None:
         begun = []
@@ -122,17 +143,18 @@ def test_pauses_grow_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_fault_while_it_is_cancelled_does_not_come_out() -> None:
     async def story() -> None:
-        ended = []
+        begun, ended = asyncio.Event(), []
 
         async def work() -> None:
             try:
+                begun.set()
                 await asyncio.Event().wait()
             finally:
                 ended.append(True)
                 raise ValueError
 
         async with at_work(work):
-            await asyncio.sleep(0)
+            await begun.wait()
         await asyncio.sleep(0.01)
 
         assert ended == [True], "it must not be begun again either"
