@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 
 import structlog
 
+from domain.errors import DatabaseUnavailable
+
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 5.0
 """Between a failure and the next beginning: doubled with each failure in a row."""
 STEADY_SECONDS = 5.0
@@ -60,8 +62,11 @@ class Duty:
             if cancelled():
                 raise
             log.exception("duty_failed", duty=self.name)
-        except Exception:  # the runner: a fault must neither end the work nor the shutdown
-            log.exception("duty_failed", duty=self.name)
+        except Exception as error:  # the runner: it must neither end the work nor the shutdown
+            if (away := _away(error)) is None:
+                log.exception("duty_failed", duty=self.name)
+            else:
+                log.info("duty_waits", duty=self.name, reason=away.message)
 
     @property
     def _steady(self) -> bool:
@@ -75,6 +80,15 @@ def cancelled() -> bool:
     comes together with the failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _away(error: Exception) -> DatabaseUnavailable | None:
+    """Why it failed, where that is no fault: the database is away, as in each switch to a restored
+    store."""
+    if isinstance(error, ExceptionGroup):
+        away, others = error.split(DatabaseUnavailable)
+        return None if away is None or others is not None else _away(away.exceptions[0])
+    return error if isinstance(error, DatabaseUnavailable) else None
 
 
 def _pause_seconds(failures: int) -> float:

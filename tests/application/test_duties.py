@@ -7,9 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from application import duties
 from application.duties import Duty, Work
+from domain.errors import DatabaseUnavailable
 
 SECONDS_MAX = 10
 
@@ -63,6 +65,39 @@ def test_work_whose_group_of_tasks_failed_is_begun_again() -> None:
             await until(lambda: len(begun) >= 4)
 
     played(story)
+
+
+@pytest.mark.parametrize(
+    ("fault", "event", "level"),
+    [
+        (DatabaseUnavailable("away"), "duty_waits", "info"),
+        (ExceptionGroup("", [DatabaseUnavailable("away")]), "duty_waits", "info"),
+        (ExceptionGroup("", [DatabaseUnavailable("away"), ValueError()]), "duty_failed", "error"),
+        (ValueError(), "duty_failed", "error"),
+    ],
+)
+def test_a_database_that_is_away_is_told_of_with_a_reason_and_faults_with_their_place(
+    fault: Exception, event: str, level: str
+) -> None:
+    async def story() -> None:
+        begun: list[bool] = []
+
+        async def work() -> None:
+            begun.append(True)
+            if len(begun) == 1:
+                raise fault
+            await asyncio.Event().wait()
+
+        async with at_work(work):
+            await until(lambda: len(begun) == 2)
+
+    with capture_logs() as lines:
+        played(story)
+
+    [line] = lines
+    assert (line["event"], line["log_level"]) == (event, level)
+    assert line.get("reason") == ("away" if level == "info" else None)
+    assert bool(line.get("exc_info")) == (level == "error")
 
 
 def test_work_that_failed_is_begun_again() -> None:
