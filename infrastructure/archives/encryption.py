@@ -118,12 +118,15 @@ class DataKeys:
         except FileMissing as error:
             raise BadArchive("file_missing", "The data key is not there", file=name) from error
         if self._identity_file is None:
-            raise BadArchive("key_missing", "There is no identity that could open it", file=name)
+            message = "It is encrypted, and backup_identity_file is not set, to open the key"
+            raise BadArchive("key_missing", message, file=name)
         try:
             key = DataKey(pyrage.decrypt(content, identities_in(self._identity_file)))
         except pyrage.DecryptError as error:
-            fault = "key_missing" if "No matching keys" in str(error) else "file_damaged"
-            raise BadArchive(fault, f"It cannot be opened: {error}", file=name) from error
+            if "No matching keys" not in str(error):
+                raise BadArchive("file_damaged", "It is no wrapped key", file=name) from error
+            message = "It is encrypted, and no identity in backup_identity_file opens the key"
+            raise BadArchive("key_missing", message, file=name) from error
         if len(key.key) != KEY_BYTES or key.key_id != key_id:
             raise BadArchive("wrong_key", "It is another key than its name says", file=name)
         return key

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from application.archives.chain import Catalogue, Chain, ManifestFile
 from application.archives.faults import BadArchive
-from application.archives.format import Table
+from application.archives.format import SEGMENT_ROWS_MAX, Table
 from application.archives.ports import JobFailed, Repository, Told
 from domain.merkle import Tree
 from domain.task import Task
@@ -54,6 +54,21 @@ class Source:
     def cut(self, *, position: int | None = None, time: datetime | None = None) -> Cut:
         """See `cut_of`, which tells what is raised."""
         return cut_of(self.chain, self.reader, position=position, time=time)
+
+    def require_readable(self, cut: Cut) -> None:
+        """That somebody here has every data key which a restore up to there needs: a file of each
+        archive that it is made of is opened. Raises BadArchive, BadIdentity,
+        RepositoryUnavailable."""
+        for entry in self.chain.files("seal_keys"):
+            self.reader.opened(entry)
+        for file in self.chain.manifests:
+            manifest = file.manifest
+            there = [one for one in manifest.files_of("events") if one.first <= cut.position]
+            # A synthetic archive is made of what others wrote: theirs end where a segment is short.
+            merged = manifest.type == "synthetic"
+            short = [one for one in there[:-1] if merged and one.count < SEGMENT_ROWS_MAX]
+            for entry in [*short, *there[-1:]]:
+                self.reader.opened(entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

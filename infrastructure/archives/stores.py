@@ -16,6 +16,8 @@ from infrastructure.settings import Settings
 
 FOLDER_NAME = "backups"
 """In the data folder, unless another place is set."""
+SHOWN_MAX, SHOWN_CHARACTERS_MAX = 3, 60
+"""Of what lies where archives were expected."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _PREFIX = re.compile(r"(?:(?!\.{1,2}/)[\w.=-]+/)*", re.ASCII)
 _ENDPOINT = re.compile(r"https?://[\w.-]+(?::\d{1,5})?/?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?/?")
@@ -56,12 +58,20 @@ def store_ids(settings: Settings) -> list[UUID]:
     """The stores of which there are archives. Raises BadRepositoryUrl, RepositoryUnavailable."""
     place = place_of(settings)
     names = _folder_names(place) if isinstance(place, Path) else _key_names(place, settings)
-    found = []
-    for name in names:
-        with suppress(ValueError):
-            if str(store_id := UUID(name)) == name:
-                found.append(store_id)
-    return sorted(found)
+    return sorted(UUID(name) for name in names if _is_store(name))
+
+
+def described(settings: Settings) -> str:
+    """What lies where archives of no store were found, for a person, and what may have been meant.
+    Raises BadRepositoryUrl, RepositoryUnavailable."""
+    place = place_of(settings)
+    if isinstance(place, Path):
+        return _folder_in_words(place.absolute())
+    url = f"s3://{place.name}/{place.prefix}"
+    above, _, last = url.rstrip("/").rpartition("/")
+    if _is_store(last):
+        return f"{url} is that of a single store; name the place above it, {above}"
+    return _held_in_words(url, sorted(_key_names(place, settings)))
 
 
 def place_of(settings: Settings) -> Path | Bucket:
@@ -70,7 +80,7 @@ def place_of(settings: Settings) -> Path | Bucket:
     if not url:
         return settings.data_dir / FOLDER_NAME
     scheme, separator, rest = url.partition("://")
-    if not separator and "\0" not in url:
+    if not separator and "\0" not in url and not url.startswith(("s3:", "file:")):
         return Path(url).expanduser()
     if scheme == "file" and (path := unquote(rest)).startswith("/") and "\0" not in path:
         return Path(path)
@@ -81,8 +91,8 @@ def place_of(settings: Settings) -> Path | Bucket:
             return Bucket(bucket, prefix)
     # It is not shown: somebody may have written a secret into it.
     raise BadRepositoryUrl(
-        "backup_store is neither a folder, nor file:///folder, nor s3://bucket/prefix "
-        "(letters, digits and . _ = - in the prefix)."
+        "What backup_store, --store or --restore-from names is neither a folder, nor "
+        "file:///folder, nor s3://bucket/prefix (letters, digits and . _ = - in the prefix)."
     )
 
 
@@ -109,6 +119,33 @@ def _folder_names(root: Path) -> list[str]:
         return [found.name for found in root.iterdir() if found.is_dir()]
     except OSError as error:
         raise RepositoryUnavailable(f"{root.absolute().as_uri()}: {error.strerror}.") from error
+
+
+def _is_store(name: str) -> bool:
+    """Whether a folder of that name is that of a store."""
+    with suppress(ValueError):
+        return str(UUID(name)) == name
+    return False
+
+
+def _folder_in_words(folder: Path) -> str:
+    if not folder.exists():
+        return f"{folder} does not exist"
+    for inside in (folder, folder.parent):
+        if _is_store(inside.name):
+            return f"{folder} is of a single store; name the folder above it, {inside.parent}"
+    kept = folder / FOLDER_NAME
+    if kept.is_dir() and any(map(_is_store, _folder_names(kept))):
+        return f"{folder} is a data folder; its archives are in {kept}"
+    return _held_in_words(str(folder), sorted(found.name for found in folder.iterdir()))
+
+
+def _held_in_words(place: str, names: list[str]) -> str:
+    if not names:
+        return f"{place} is empty"
+    shown = ", ".join(ascii(name[:SHOWN_CHARACTERS_MAX]) for name in names[:SHOWN_MAX])
+    more = f" and {len(names) - SHOWN_MAX} more" if len(names) > SHOWN_MAX else ""
+    return f"{place} holds {shown}{more}, and no folder that is named for a store"
 
 
 def _key_names(bucket: Bucket, settings: Settings) -> Iterator[str]:

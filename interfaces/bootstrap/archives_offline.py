@@ -1,30 +1,19 @@
 """Archives where they are kept, for whoever has neither a service nor a database."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from application.archives.chain import Catalogue, ManifestFile
+from application.archives.chain import ManifestFile
 from application.archives.faults import BadArchive
-from application.archives.ports import Repository, Told
+from application.archives.ports import Told
 from infrastructure.archives.encryption import DataKeys
-from infrastructure.archives.stores import open_repository, store_ids
 from infrastructure.archives.verifying import Effort, Verified, verify_archive
-from infrastructure.seals.signer import Ed25519Signer, signed
+from infrastructure.seals.signer import Ed25519Signer
 from infrastructure.security import signing_key
 from infrastructure.settings import Settings
 from interfaces.bootstrap.archive_jobs.context import KEY_FILE_NAME
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptStore:
-    """The archives of one store. `trusted`: only those count that the key of this machine signed;
-    without one nobody can tell here who signed."""
-
-    store_id: UUID
-    repository: Repository
-    catalogue: Catalogue
-    trusted: bool
+from interfaces.bootstrap.kept_stores import KeptStore, kept_stores, meant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +26,22 @@ class OfflineFinding:
 
 
 def verify_offline(
-    settings: Settings, store_url: str | None, archive_id: UUID | None, level: int, told: Told
+    settings: Settings,
+    store_url: str | None,
+    archive_id: UUID | None,
+    level: int,
+    told: Told,
+    *,
+    store_id: UUID | None = None,
 ) -> OfflineFinding:
     """An archive that is kept at a URL (None: where the settings say); without an id, the newest
-    that reads.
+    that reads, of the store that is meant.
 
-    Raises BadArchive, BadIdentity, BadRepositoryUrl, RepositoryUnavailable, UnsafeKey, OSError.
+    Raises NothingKept, StoreUnclear, BadArchive, BadIdentity, BadRepositoryUrl,
+    RepositoryUnavailable, UnsafeKey, OSError.
     """
-    stores = list(kept_stores(settings, store_url))
-    store, file = _found(stores, archive_id)
+    there = _settings_at(settings, store_url)
+    store, file = _found(stores_at(settings, store_url), there, archive_id, store_id)
     keys = DataKeys(store.repository, settings.backup_identity_file)
     verified = verify_archive(
         store.repository, store.catalogue, file, level, keys, told, effort=Effort()
@@ -53,31 +49,22 @@ def verify_offline(
     return OfflineFinding(store=store, file=file, verified=verified)
 
 
-def kept_stores(settings: Settings, store_url: str | None) -> Iterator[KeptStore]:
-    """Of which there are archives. Raises BadRepositoryUrl, RepositoryUnavailable, UnsafeKey,
-    OSError."""
-    there = settings.model_copy(update={"backup_store": store_url}) if store_url else settings
-    trusted = _trusted_keys(settings)
-    for store_id in store_ids(there):
-        repository = open_repository(there, store_id)
-        yield KeptStore(
-            store_id=store_id,
-            repository=repository,
-            catalogue=Catalogue(repository, store_id, signed, trusted),
-            trusted=trusted is not None,
-        )
+def stores_at(settings: Settings, store_url: str | None) -> list[KeptStore]:
+    """Of which there are archives there. Where this machine has a key, only what that one signed
+    counts. Raises BadRepositoryUrl, RepositoryUnavailable, UnsafeKey, OSError."""
+    return list(kept_stores(_settings_at(settings, store_url), _trusted_keys(settings)))
 
 
-def _found(stores: list[KeptStore], archive_id: UUID | None) -> tuple[KeptStore, ManifestFile]:
-    if archive_id is None:
-        if len(stores) > 1:
-            raise BadArchive("manifest_missing", f"There are {len(stores)} stores: name an archive")
-        for store in stores:
-            if (newest := store.catalogue.newest()) is not None:
-                return store, newest
-            for fault in store.catalogue.broken.values():
-                raise fault
-        raise BadArchive("manifest_missing", "There is no archive")
+def _settings_at(settings: Settings, store_url: str | None) -> Settings:
+    return settings.model_copy(update={"backup_store": store_url}) if store_url else settings
+
+
+def _found(
+    stores: list[KeptStore], there: Settings, archive_id: UUID | None, store_id: UUID | None
+) -> tuple[KeptStore, ManifestFile]:
+    if archive_id is None or store_id is not None or not stores:
+        store = meant(there, stores, store_id)
+        return store, store.catalogue.one(archive_id) if archive_id else _newest(store)
     for store in stores:
         try:
             return store, store.catalogue.one(archive_id)
@@ -85,6 +72,14 @@ def _found(stores: list[KeptStore], archive_id: UUID | None) -> tuple[KeptStore,
             if fault.fault != "manifest_missing":
                 raise
     raise BadArchive("manifest_missing", f"There is no archive {archive_id}")
+
+
+def _newest(store: KeptStore) -> ManifestFile:
+    newest = store.catalogue.newest()
+    if newest is not None:
+        return newest
+    fault = next(iter(store.catalogue.broken.values()), None)
+    raise fault or BadArchive("manifest_missing", f"There is no archive of {store.store_id}")
 
 
 def _trusted_keys(settings: Settings) -> Collection[str] | None:

@@ -12,20 +12,14 @@ from application.seals.head import key_id_of
 from domain.errors import Invalid
 from infrastructure.archives.next_store import NextStore, restoring, translated
 from infrastructure.archives.restoring import Source, build, source_of
-from infrastructure.archives.stores import open_repository, store_ids
 from infrastructure.archives.switching import refuse_events
 from infrastructure.postgres.database import database_of
 from infrastructure.seals.signer import Ed25519Signer, signed
 from infrastructure.security import signing_key
 from infrastructure.settings import Settings
 from interfaces.bootstrap.archive_jobs.restore import change_of, switch_of
+from interfaces.bootstrap.kept_stores import kept_stores, meant
 from interfaces.bootstrap.seals import KEY_FILE_NAME
-
-
-class StoreUnclear(Invalid):
-    """Which store is meant has to be said. `stores` are those of which there are archives."""
-
-    code = "store_unclear"
 
 
 class Untrusted(Invalid):
@@ -44,33 +38,38 @@ def restore_into_empty(
 ) -> dict[str, object]:
     """Load the newest archive, or the one that is named, and make it the store; what was restored,
     as the job `restore` has it. Keys that are trusted are those named, and the seal key in the data
-    folder.
+    folder. What cannot be restored is refused before anything is made here; of what fails later
+    stays at most an empty PostgreSQL, which the next attempt takes.
 
-    Raises NotEmpty, StoreUnclear, Untrusted, BadArchive, BadIdentity, RepositoryUnavailable,
-    JobFailed, DatabaseUnavailable, EmbeddedPostgresFailed, UnsafeKey, OSError.
+    Raises NotEmpty, NothingKept, StoreUnclear, Untrusted, BadArchive, BadIdentity,
+    BadRepositoryUrl, RepositoryUnavailable, JobFailed, DatabaseUnavailable,
+    EmbeddedPostgresFailed, UnsafeKey, OSError.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     url, owner = settings.database_url, settings.database_owner_url
+    key_file = settings.seal_key_file or settings.data_dir / KEY_FILE_NAME
+    source = _source(settings, archive_id, store_id, {*trusted, *_own_key(key_file)})
+    # What the archive lacks is found before this machine has anything.
+    tables, cut = source.tables(), source.cut()
+    source.require_readable(cut)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = database_of(
         settings.data_dir,
         url.get_secret_value() if url else None,
         owner.get_secret_value() if owner else None,
     )
-    key_file = settings.seal_key_file or settings.data_dir / KEY_FILE_NAME
-    source = _source(settings, archive_id, store_id, {*trusted, *_own_key(key_file)})
     try:
         database.start()
-        signer = Ed25519Signer(signing_key.load_or_make(key_file))
         urls = database.owner_url, database.url
         with restoring(urls[0]) as connection:
             with translated():
                 refuse_events(connection)
             store = NextStore(connection)
             with store.thrown_away_unless_done():
-                tables = source.tables()
-                built = build(store, source, source.cut(), urls=urls, tables=tables, told=told)
+                built = build(store, source, cut, urls=urls, tables=tables, told=told)
                 told("switch", 0, 1)
                 change = change_of(store.schema, source, built, live_epoch=None)
+                # Made no sooner: a key that a failure left would vouch for archives here.
+                signer = Ed25519Signer(signing_key.load_or_make(key_file))
                 restored = switch_of(store, urls, signer, RESTORER, built).run(change)
     finally:
         database.stop()
@@ -87,13 +86,8 @@ def _source(
     settings: Settings, archive_id: UUID | None, store_id: UUID | None, trusted: Collection[str]
 ) -> Source:
     """Nothing is trusted because it is there. Raises what `restore_into_empty` raises."""
-    stores = store_ids(settings)
-    if store_id is None:
-        if len(stores) != 1:
-            found = ", ".join(map(str, stores)) or "none"
-            raise StoreUnclear(f"There are archives of {found}: say which with --store-id.")
-        [store_id] = stores
-    repository = open_repository(settings, store_id)
+    store = meant(settings, list(kept_stores(settings, trusted)), store_id)
+    repository, store_id = store.repository, store.store_id
     identity = settings.backup_identity_file
     try:
         return source_of(repository, store_id, archive_id, identity_file=identity, trusted=trusted)

@@ -19,8 +19,9 @@ from interfaces.cli.backup_jobs import (
     require_done,
 )
 from interfaces.cli.backup_offline import list_store, verify_in_store
+from interfaces.cli.backup_places import StoreId
 from interfaces.cli.backup_words import Row, fields_of, number, proof, size, stage_in_words
-from interfaces.cli.failures import FAILED, Failure
+from interfaces.cli.failures import FAILED, Failure, Misuse
 from interfaces.cli.listing import show_list
 from interfaces.cli.output import (
     AsJson,
@@ -145,13 +146,16 @@ def verify(
         ),
     ] = 2,
     store: StoreUrl = None,
+    store_id: StoreId = None,
     as_json: AsJson = False,
 ) -> None:
     """Read a backup back as if a stranger had written it. Exits with 1 when anything is wrong, or
     when it could not be read at the level that was asked for."""
     if store is not None:
-        verify_in_store(store, backup_id, level=level, as_json=as_json)
+        verify_in_store(store, backup_id, store_id=store_id, level=level, as_json=as_json)
         return
+    if store_id is not None:
+        raise Misuse("--store-id goes with --store: a service has one store.")
 
     def say(result: Row) -> None:
         print_line(

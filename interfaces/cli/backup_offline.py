@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interfaces.cli.backup_jobs import LATEST, NoBackup, NotAtLevel, id_of
+from interfaces.cli.backup_places import id_given, place_at, telling_what_is_there
 from interfaces.cli.backup_words import Row, number, size, stage_in_words
 from interfaces.cli.failures import FAILED
 from interfaces.cli.output import ago, hint, print_json, print_line, print_table
@@ -15,7 +15,8 @@ from interfaces.cli.waiting import measuring, working
 
 if TYPE_CHECKING:
     from application.archives.chain import ManifestFile
-    from interfaces.bootstrap.archives_offline import KeptStore, OfflineFinding
+    from interfaces.bootstrap.archives_offline import OfflineFinding
+    from interfaces.bootstrap.kept_stores import KeptStore
 
 COLUMNS: dict[str, Callable[[Row], object]] = {
     "BACKUP": itemgetter("id"),
@@ -26,22 +27,26 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "EVENTS": lambda row: number(row["events"]),
     "NEW": lambda row: number(row["new_events"]),
 }
+STORE: dict[str, Callable[[Row], object]] = {"STORE": itemgetter("store_id")}
+"""Shown where there are several."""
 UNVOUCHED = "No key of this machine vouches for who signed it: there is no seal-key.pem here."
 
 
 def list_store(url: str, *, limit: int, as_json: bool) -> None:
     """What lies there, newest first; what cannot be read is listed too, with what is wrong."""
-    from interfaces.bootstrap.archives_offline import kept_stores  # noqa: PLC0415 - heavy
+    from interfaces.bootstrap.archives_offline import stores_at  # noqa: PLC0415 - heavy
 
-    with working("Reading"):
-        stores = list(kept_stores(settings_of({}), _absolute(url)))
+    place = place_at("--store", url)
+    with working("Reading"), telling_what_is_there(url):
+        stores = stores_at(settings_of({}), place)
         rows = [row for store in stores for row in islice(_rows_of(store), limit)]
     if as_json:
         for row in rows:
             print_json(row)
         return
-    cells = ([show(row) for show in COLUMNS.values()] for row in rows)
-    print_table(list(COLUMNS), cells, empty=f"There are no backups in {url}.")
+    columns = COLUMNS | (STORE if len(stores) > 1 else {})
+    cells = ([show(row) for show in columns.values()] for row in rows)
+    print_table(list(columns), cells, empty=f"There are no backups in {url}.")
     for row in rows:
         if row["error"]:
             print_line(row["error"]["message"])
@@ -49,20 +54,23 @@ def list_store(url: str, *, limit: int, as_json: bool) -> None:
         hint(UNVOUCHED)
 
 
-def verify_in_store(url: str, backup_id: str, *, level: int, as_json: bool) -> None:
+def verify_in_store(
+    url: str, backup_id: str, *, store_id: str | None, level: int, as_json: bool
+) -> None:
     """Read one back there. Raises Failure."""
     from application.archives.faults import BadArchive  # noqa: PLC0415 - the service's parts
     from interfaces.bootstrap.archives_offline import verify_offline  # noqa: PLC0415
 
     wanted = None if backup_id == LATEST else id_of(backup_id)
+    of_store, place = id_given("--store-id", store_id), place_at("--store", url)
     settings = settings_of({})
-    with measuring() as tell:
+    with telling_what_is_there(url), measuring() as tell:
 
         def told(stage: str, done: int, total: int) -> None:
             tell(stage_in_words(stage), done / total if total else 0.0)
 
         try:
-            found = verify_offline(settings, _absolute(url), wanted, level, told)
+            found = verify_offline(settings, place, wanted, level, told, store_id=of_store)
         except BadArchive as error:
             if error.fault == "manifest_missing":
                 raise NoBackup(f"there is no such backup in {url}.") from None
@@ -131,7 +139,3 @@ def _row_of(file: "ManifestFile", store: "KeptStore") -> dict[str, Any]:
         "epoch": manifest.epoch,
         "error": None,
     }
-
-
-def _absolute(url: str) -> str:
-    return url if "://" in url else str(Path(url).expanduser().absolute())

@@ -7,10 +7,10 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from uuid import UUID
 
 import typer
 
+from interfaces.cli.backup_places import StoreId, id_given, place_at, telling_what_is_there
 from interfaces.cli.failures import Failure, Misuse
 from interfaces.cli.output import print_fields, print_line
 from interfaces.cli.waiting import measuring, working
@@ -29,9 +29,6 @@ RestoreFrom = Annotated[
 ]
 Archive = Annotated[
     str | None, typer.Option(metavar="ID", help="Of that, this backup; else the newest.")
-]
-StoreId = Annotated[
-    str | None, typer.Option(metavar="ID", help="Of that, this store, where there are several.")
 ]
 AllowedOrigin = Annotated[
     list[str] | None, typer.Option(metavar="URL", help="Another origin of pages; repeatable.")
@@ -90,10 +87,11 @@ def up(
     }
     if until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
-    settings = settings_of({name: value for name, value in given.items() if value is not None})
-    settings = _quieter_on_a_terminal(settings)
+    settings = _quieter_on_a_terminal(settings_of(given))
     if restore_from is not None:
         _restore(settings, restore_from, archive, store_id, trust or [])
+    elif archive or store_id or trust:
+        raise Misuse("--archive, --store-id and --trust go with --restore-from.")
     _serve(settings)
 
 
@@ -110,9 +108,9 @@ def _restore(
     """Raises what `restore_into_empty` raises: the first line of each says why."""
     from interfaces.bootstrap.empty_machine import restore_into_empty  # noqa: PLC0415
 
-    archive_id, store_id = _id_of("--archive", archive), _id_of("--store-id", store)
-    place = settings.model_copy(update={"backup_store": url})
-    with measuring() as tell:
+    archive_id, store_id = id_given("--archive", archive), id_given("--store-id", store)
+    place = settings.model_copy(update={"backup_store": place_at("--restore-from", url)})
+    with telling_what_is_there(url), measuring() as tell:
         restored = restore_into_empty(
             place,
             archive_id=archive_id,
@@ -126,13 +124,6 @@ def _restore(
         f"Restored {restored['events']} events, up to position {restored['position']}; "
         f"epoch {restored['epoch']} begins."
     )
-
-
-def _id_of(option: str, text: str | None) -> UUID | None:
-    try:
-        return None if text is None else UUID(text)
-    except ValueError as error:
-        raise Misuse(f"{option} is no id: {text[:40] if text else text!r}.") from error
 
 
 def _serve(settings: "Settings") -> None:
@@ -185,13 +176,14 @@ def _stop_when_stdin_closes() -> None:
 
 
 def settings_of(given: dict[str, Any]) -> "Settings":
-    """The service's settings, flags first. Raises Failure where one makes no sense."""
+    """The service's settings, flags first; None is a flag that was not given. Raises Failure where
+    one makes no sense."""
     from pydantic import ValidationError  # noqa: PLC0415 - only the service needs these
 
     from interfaces.bootstrap import Settings  # noqa: PLC0415
 
     try:
-        return Settings(**given)
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = "; ".join(
             ": ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")])

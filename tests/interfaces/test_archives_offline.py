@@ -7,10 +7,12 @@ from uuid import UUID
 import pytest
 
 from application.archives.faults import BadArchive
+from infrastructure.seals.signer import Ed25519Signer
 from infrastructure.security import signing_key
 from infrastructure.settings import Settings
 from interfaces.bootstrap.archive_jobs.verify import members_of
-from interfaces.bootstrap.archives_offline import OfflineFinding, kept_stores, verify_offline
+from interfaces.bootstrap.archives_offline import OfflineFinding, stores_at, verify_offline
+from interfaces.bootstrap.kept_stores import NothingKept, StoreUnclear
 from tests.archive_forge import Forge
 from tests.faults.hostile_case import a_victim
 
@@ -75,13 +77,34 @@ def test_of_several_stores_an_archive_has_to_be_named(
     other.write(50)
     other.take("full")
 
-    with pytest.raises(BadArchive, match="There are 2 stores"):
+    with pytest.raises(StoreUnclear, match="There are archives of 2 stores") as refused:
         verified(settings, forge)
 
-    assert len(list(kept_stores(settings, str(forge.folder)))) == 2
+    assert len(stores_at(settings, str(forge.folder))) == 2
     assert verified(settings, forge, other.taken[0].manifest.archive_id).verified.events == 50
+    told = {store["store_id"]: store for store in refused.value.stores}
+    assert told[str(other.store_id)]["archives"] == 1
+    assert told[str(other.store_id)]["position"] == other.taken[0].manifest.last
+    named = verify_offline(
+        settings, str(forge.folder), None, 3, lambda *_: None, store_id=other.store_id
+    )
+    assert named.store.store_id == other.store_id
+
+
+def test_beside_a_foreign_store_the_newest_is_that_of_this_machine(
+    settings: Settings, forge: Forge, rng: random.Random
+) -> None:
+    settings.data_dir.mkdir()
+    signer = Ed25519Signer(signing_key.load_or_make(settings.data_dir / "seal-key.pem"))
+    ours = Forge(forge.folder, rng, signer=signer)
+    ours.write(50)
+    ours.take("full")
+
+    found = verified(settings, forge)
+
+    assert (found.store.store_id, found.store.trusted) == (ours.store_id, True)
 
 
 def test_where_nothing_is_kept_there_is_no_archive(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(BadArchive, match="There is no archive"):
+    with pytest.raises(NothingKept, match="nothing does not exist"):
         verify_offline(settings, str(tmp_path / "nothing"), None, 0, lambda *_: None)

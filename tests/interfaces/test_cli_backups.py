@@ -188,7 +188,7 @@ def test_a_place_without_backups_is_told(muster: Muster, shared_service: Service
 
     assert listed.out == ""
     assert (verified.code, verified.err.count("\n")) == (5, 1)
-    assert (absurd.code, absurd.err.count("\n")) == (1, 1)
+    assert (absurd.code, absurd.err.count("\n")) == (2, 1)
 
 
 # Restored: what becomes of it stands in tests/system/test_backups.py.

@@ -10,6 +10,8 @@ from pydantic import SecretStr
 
 from application.archives.restores import NotEmpty
 from infrastructure.postgres.embedded import EmbeddedPostgres
+from infrastructure.seals.signer import Ed25519Signer
+from infrastructure.security.signing_key import load_or_make
 from infrastructure.settings import Settings
 from interfaces.bootstrap.empty_machine import Untrusted, restore_into_empty
 from tests.conftest import Database, fresh_database
@@ -157,4 +159,27 @@ def test_nobody_is_trusted_because_he_signed(backed: tuple[Path, str], tmp_path:
 
     assert "signed with a key that nobody here knows: " in str(refusal.value)
     assert refusal.value.facts["key_ids"]
-    assert not (tmp_path / "new" / "postgres").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_restore_left_that_was_broken_off_serves_the_next_one(
+    backed: tuple[Path, str], tmp_path: Path
+) -> None:
+    former, _ = backed
+    settings = settings_of(tmp_path / "new", former)
+    key = Ed25519Signer(load_or_make(former / "seal-key.pem")).key_id
+
+    def ctrl_c(stage: str, done: int, total: int) -> None:
+        if stage == "fold":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_into_empty(settings, archive_id=None, store_id=None, trusted=[key], told=ctrl_c)
+    left = {path.name for path in settings.data_dir.iterdir()}
+    restored = restore_into_empty(
+        settings, archive_id=None, store_id=None, trusted=[key], told=told
+    )
+
+    # No key that would vouch for archives of this machine, of which there are none.
+    assert "seal-key.pem" not in left
+    assert restored["epoch"] == 102

@@ -30,7 +30,10 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     BeforeHistory, RepositoryUnavailable, DatabaseUnavailable."""
     told("plan", 0, 0)
     source = source_in(context, request)
-    return plan_members(plan_of(context, source, cut_in(source, request)))
+    cut = cut_in(source, request)
+    # Nothing is promised that a restore would then refuse for want of a key.
+    source.require_readable(cut)
+    return plan_members(plan_of(context, source, cut))
 
 
 def source_in(context: JobContext, request: dict[str, Any]) -> Source:
