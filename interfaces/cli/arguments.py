@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from interfaces.cli.failures import Failure, Misuse
 
@@ -78,11 +78,16 @@ def parse_scopes(texts: Iterable[str]) -> list[str]:
 
 def _json_of(text: str, *, source: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise Misuse(
             f"{source} holds no JSON ({error}). A plain text needs its quotes: '\"hello\"'."
         ) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and Infinity are Python's, not JSON's, and would arrive as null. Raises ValueError."""
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def _text_of(path: Path) -> str:

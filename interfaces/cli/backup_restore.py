@@ -16,11 +16,19 @@ from interfaces.cli.waiting import measuring, working
 if TYPE_CHECKING:
     from musterroll import Client
 
+POSITION_MAX = 10**18 - 1
+"""The API takes no larger one."""
 AWAY_SECONDS_MAX = 120.0
 AWAY_LOOK_SECONDS = 0.5
 LOOKS_IN_VAIN_MAX = 20
 STARTING = "Waiting for the service in its new epoch"
 
+ToPosition = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=POSITION_MAX, metavar="P", help="The event at this position is the last one."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -39,10 +47,7 @@ def restore(
             help="As `muster backup list` shows it; latest: the newest verified.",
         ),
     ],
-    to_position: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="P", help="The event at this position is the last one."),
-    ] = None,
+    to_position: ToPosition = None,
     to_time: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Up to what was recorded then: 2026-01-31T14:03:00Z."),

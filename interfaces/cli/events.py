@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 CHANNELS = ("tasks", "agents", "collaborations")
 LAST = 20
+LAST_MAX = 1_000_000
+"""They are held in memory."""
+Last = Annotated[
+    int,
+    typer.Option(min=0, max=LAST_MAX, metavar="N", help="Without --after: the last so many."),
+]
 START = "start"
 
 app = typer.Typer(help="Read the log of everything that happened.", no_args_is_help=True)
@@ -87,9 +93,7 @@ def tail(
         str | None,
         typer.Option(metavar="CURSOR", help="Everything after this place: 1:4711, start, now."),
     ] = None,
-    last: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Without --after: the last so many.")
-    ] = LAST,
+    last: Last = LAST,
     as_json: AsJson = False,
 ) -> None:
     """Print the latest events, in the order of the log; with --json as CloudEvents, one a line."""

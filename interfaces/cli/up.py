@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from interfaces.bootstrap import Settings
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, metavar="N", help="Port; 8000. 0 takes any that is free."),
+]
 RestoreFrom = Annotated[
     str | None,
     typer.Option(
@@ -46,10 +50,7 @@ def up(
     host: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; 127.0.0.1.")
     ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, metavar="N", help="Port; 8000. 0 takes any that is free."),
-    ] = None,
+    port: Port = None,
     data_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Database, keys and first password.")
     ] = None,

@@ -35,6 +35,12 @@ def test_a_text_without_quotes_is_refused_with_a_hint() -> None:
         parse_json("hello", option="--input")
 
 
+@pytest.mark.parametrize("text", ["NaN", "[-Infinity]", "1" * 5000, "[" * 100_000])
+def test_what_python_alone_takes_for_json_is_refused(text: str) -> None:
+    with pytest.raises(Misuse, match="--input holds no JSON"):
+        parse_json(text, option="--input")
+
+
 def test_json_lines_are_read_one_by_one_and_blank_lines_skipped(tmp_path: Path) -> None:
     file = tmp_path / "tasks.ndjson"
     file.write_text('{"kind": "a"}\n\n{"kind": "b"}\n')

@@ -234,6 +234,16 @@ def test_an_end_that_is_none_is_refused_in_one_line(
     assert words in said.err
 
 
+@pytest.mark.parametrize(
+    "position", ["0", "-1", str(10**18), str(2**63), str(2**64), str(10**30), "nan", "1e3", "x"]
+)
+def test_a_position_that_cannot_be_is_wrong_usage(muster: Muster, position: str) -> None:
+    said = muster("backup", "restore", "latest", "--dry-run", f"--to-position={position}")
+
+    assert said.code == 2
+    assert "--to-position" in said.err
+
+
 def test_what_was_never_restored_is_not_undone(muster: Muster) -> None:
     said = muster("backup", "undo-restore", "--yes")
 

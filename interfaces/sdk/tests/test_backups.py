@@ -6,7 +6,7 @@ import pytest
 from musterroll._decode import decode
 from musterroll._request import Request
 from musterroll._routes import backups
-from musterroll.errors import TimedOut, Unavailable
+from musterroll.errors import Invalid, TimedOut, Unavailable
 from musterroll.models import Backup, BackupJob, FormerStore, Restore, Store
 
 PLAN = {
@@ -39,6 +39,14 @@ def test_a_restore_that_names_its_epoch_may_be_repeated() -> None:
     assert "If-Match" not in unnamed.headers
     assert unnamed.retry_seconds == 0
     assert body_of(unnamed) == {"to_time": "2026-11-23T07:00:00Z"}
+
+
+@pytest.mark.parametrize("position", [2**64, 10**30, -(10**30)])
+def test_a_position_that_json_cannot_say_is_refused_before_it_is_sent(position: int) -> None:
+    with pytest.raises(Invalid) as refused:
+        backups.restore("a", to_position=position)
+
+    assert refused.value.code == "bad_json"
 
 
 def test_undoing_likewise() -> None:

@@ -87,7 +87,7 @@ def command(
 ) -> Request[T]:
     """A request that changes something. `body` may be JSON already, as bytes.
 
-    Raises Invalid for a key that is not 1 to 200 printable characters.
+    Raises Invalid for a key that is not 1 to 200 printable characters, and as `encoded` does.
     """
     headers = {}
     if method == "POST":
@@ -101,9 +101,18 @@ def command(
         path=path,
         parse=parse,
         headers=headers,
-        content=body if body is None or isinstance(body, bytes) else orjson.dumps(body),
+        content=body if body is None or isinstance(body, bytes) else encoded(body),
         wait_seconds=wait_seconds,
     )
+
+
+def encoded(body: Any) -> bytes:
+    """As JSON. Raises Invalid (`bad_json`) for what it cannot say, such as a whole number of more
+    than 64 bits."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise Invalid(f"This cannot be sent as JSON: {error}.", code="bad_json") from error
 
 
 def of(model: type[M]) -> Callable[[Any], M]:

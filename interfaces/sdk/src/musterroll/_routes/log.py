@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from musterroll._request import Page, Pages, Request, as_it_is, command, page_of, query
+from musterroll._request import Page, Pages, Request, as_it_is, command, encoded, page_of, query
 from musterroll._routes._lists import listing
 from musterroll.models import Activity, Event
 
@@ -87,7 +85,7 @@ def request(
     asked = command(
         path,
         as_it_is,
-        None if json is None else orjson.dumps(json),
+        None if json is None else encoded(json),
         method=method.upper(),
         idempotency_key=idempotency_key,
         wait_seconds=wait_seconds,

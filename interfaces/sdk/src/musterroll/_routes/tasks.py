@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from musterroll._decode import decode
 from musterroll._packing import envelope, packs
 from musterroll._request import (
@@ -15,6 +13,7 @@ from musterroll._request import (
     Request,
     Steps,
     command,
+    encoded,
     given,
     of,
     query,
@@ -239,7 +238,7 @@ def _decision(
 
 def _in_packs(path: str, name: str, items: Iterable[Any], key: str | None) -> Steps[list[Outcome]]:
     outcomes: list[Outcome] = []
-    for number, pack in enumerate(packs(map(orjson.dumps, items))):
+    for number, pack in enumerate(packs(map(encoded, items))):
         its_key = f"{key}/{number}" if key else None
         outcomes += yield command(path, _outcomes, envelope(name, pack), idempotency_key=its_key)
     return outcomes
