@@ -225,6 +225,52 @@ def test_with_a_damaged_archive_fails_all_that_is_made_of_it_and_nothing_continu
         assert backups.taken("incremental").type == "full"
 
 
+@pytest.mark.parametrize("asked", [0, 2])
+def test_with_an_archive_that_a_drill_finds_damaged_fails_all_that_is_made_of_it(
+    database: Database, tmp_path: Path, asked: int
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        rows = []
+        for _ in range(3):
+            backups.submit()
+            rows.append(backups.taken())
+        damage(min((tmp_path / "data" / "backups").rglob("segments/events-*.seg")))
+
+        job = backups.on_loop(backups.archives.drill(rows[asked].archive_id, OPERATOR))
+        result = backups.finished(job).result
+
+        assert result is not None
+        assert (result["equal"], result["code"]) == (False, "file_damaged")
+        found = [backups.one(row.archive_id) for row in rows]
+        codes = ["file_damaged", "continues_failed", "continues_failed"]
+        codes[asked] = "file_damaged"
+        assert [(row.status, row.error_code) for row in found] == [("failed", c) for c in codes]
+        assert backups.taken("incremental").type == "full"
+
+
+def test_with_read_models_that_a_drill_finds_different_fails_all_that_continues_them(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_service(database, tmp_path) as service, Backups(service) as backups:
+        backups.submit()
+        with psycopg.connect(database.owner_url) as owner:
+            owner.execute("ALTER TABLE musterroll.task_board ADD COLUMN another int")
+        chain = [backups.taken(), backups.taken()]
+        with psycopg.connect(database.owner_url) as owner:
+            owner.execute("ALTER TABLE musterroll.task_board DROP COLUMN another")
+        apart = backups.taken("full")
+
+        job = backups.on_loop(backups.archives.drill(chain[1].archive_id, OPERATOR))
+        backups.finished(job)
+
+        found = [backups.one(row.archive_id) for row in (*chain, apart)]
+        assert [(row.status, row.error_code) for row in found] == [
+            ("failed", "read_model_differs"),
+            ("failed", "read_model_differs"),
+            ("verified", None),
+        ]
+
+
 def test_what_an_archive_goes_on_from_is_sound_where_only_its_own_files_are_damaged(
     database: Database, tmp_path: Path
 ) -> None:
