@@ -47,6 +47,12 @@ class RepositoryFull(Unavailable):
     code = "repository_full"
 
 
+class DiskFull(Unavailable):
+    """There is no room left where the service itself writes: temporary files, and its keys."""
+
+    code = "disk_full"
+
+
 class ArchiveLocked(Conflict):
     """What is to be deleted is under a lock of the store, until its time is over."""
 

@@ -4,21 +4,26 @@ What it imports is imported where it is needed: an archive of a few events is to
 than a second, its start included.
 """
 
+import errno
 import os
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import orjson
 
+from application.archives.faults import DiskFull
 from application.archives.ports import JobFailed
 from domain.errors import ControlPlaneError
 from interfaces.bootstrap.archive_jobs import JOBS
 from interfaces.bootstrap.archive_jobs.context import JobContext
 
 STDIN = 0
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 NICENESS = 10
 """Less than commands and PostgreSQL get."""
 TOLD_SECONDS = 0.05
@@ -65,7 +70,8 @@ def outcome_of(
     """`{"result"}` or `{"failure"}` of one job. `kind` is one of JOBS; anything else is a bug."""
     context = JobContext(settings)
     try:
-        return {"result": JOBS[kind](context, request, teller.progress)}
+        with _full_disk_named():
+            return {"result": JOBS[kind](context, request, teller.progress)}
     except (JobFailed, ControlPlaneError) as error:
         facts = {name: fact for name, fact in error.facts.items() if fact is not None}
         return {"failure": {"code": error.code, "message": error.message, "facts": facts}}
@@ -75,6 +81,18 @@ def outcome_of(
         return {"failure": {"code": "job_failed", "message": message, "facts": {}}}
     finally:
         context.close()
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """Raises DiskFull for what the operating system says of one, wherever it does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = f" for {error.filename}" if error.filename else " for temporary files"
+        raise DiskFull(f"There is no room left on a disk of the service{where}.") from error
 
 
 def _end_with_input() -> None:
