@@ -3,8 +3,10 @@
 Some minutes: a kill, a torn write, a full disk and a broken one at every step of storing, replacing
 and deleting files, of taking an archive and of letting archives go. Afterwards whatever is listed
 has to be whole, and the next run has to go on. Writes what came of it into
-scripts/benchmarks/results/archive_faults.json, and exits with 1 when anything was not so. `--only`,
-`--share` and `--seed` choose; `--quick` tries a twentieth and writes nothing there.
+scripts/benchmarks/results/archive_faults.json, and exits with 1 when anything was not so. `--s3`
+does it over S3, `--restores` at every statement of a restore, of undoing one, and of a drill, whose
+databases lie on a small disk. `--only`, `--share` and `--seed` choose; `--quick` tries a twentieth
+and writes nothing there.
 """
 
 import os

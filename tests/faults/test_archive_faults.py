@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from tests.conftest import SEED
+from tests.faults.restore_stand import mounts_of_its_own
 
 SHARES = {"put": 1.0, "replace": 1.0, "delete": 1.0, "continue": 0.2, "expire": 0.2, "sweep": 0.2}
 
@@ -35,6 +36,13 @@ def test_a_fault_at_any_step_harms_nothing_that_is_listed(scenario: str) -> None
 
 def test_on_s3_a_fault_at_any_request_harms_nothing_that_is_listed() -> None:
     ended, told = a_run("--s3", "--only", "continue", "--share", "0.15")
+
+    assert (ended, told["wrong"]) == (0, [])
+
+
+@pytest.mark.skipif(mounts_of_its_own() is None, reason="a small disk takes `unshare --mount`")
+def test_a_kill_or_a_full_disk_at_any_step_of_a_restore_leaves_a_store_that_serves() -> None:
+    ended, told = a_run("--restores", "--share", "0.006")
 
     assert (ended, told["wrong"]) == (0, [])
 
