@@ -1,9 +1,8 @@
 """Exports of the log, line by line, in bounded memory."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection
+from contextlib import AbstractContextManager
 from datetime import UTC
 from hashlib import sha256
 from uuid import UUID
@@ -18,6 +17,7 @@ from application.live.ports import History
 from application.ports import Clock
 from application.seals.ports import Signer
 from application.stretch import Stretch
+from application.turnstile import Turnstile
 from domain.errors import Unavailable
 
 EXPORTS_OF_TENANT_MAX = 2
@@ -53,21 +53,11 @@ class Exports:
         self._disclosure = disclosure
         self._signer = signer
         self._clock = clock
-        self._under_way: Counter[str] = Counter()
+        self._turnstile = Turnstile(EXPORTS_OF_TENANT_MAX, EXPORTS_MAX, full=TooManyExports)
 
-    @contextmanager
-    def under_way(self, tenant: str) -> Iterator[None]:
+    def under_way(self, tenant: str) -> AbstractContextManager[None]:
         """While one is being written. Raises TooManyExports."""
-        of_tenant, of_all = self._under_way[tenant], self._under_way.total()
-        if of_tenant >= EXPORTS_OF_TENANT_MAX or of_all >= EXPORTS_MAX:
-            raise TooManyExports
-        self._under_way[tenant] += 1
-        try:
-            yield
-        finally:
-            self._under_way[tenant] -= 1
-            if not self._under_way[tenant]:
-                del self._under_way[tenant]
+        return self._turnstile.one(tenant)
 
     async def lines(
         self, tenant: str, stretch: Stretch, *, sign: bool, of: Collection[UUID] = ()

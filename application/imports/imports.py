@@ -1,9 +1,8 @@
 """Takes exported histories of tasks and agents into the log: all of an export, or nothing."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -27,6 +26,7 @@ from application.ports import Clock, EventLog, Record, UnreadableEvent
 from application.seals.ports import SignatureCheck, Signer
 from application.seals.proofs import Proofs
 from application.time_travel.frames import UnreadableHistory
+from application.turnstile import Turnstile
 from application.writer import Commands
 from domain.aggregate import Aggregate
 from domain.errors import ConcurrentChange
@@ -109,21 +109,11 @@ class Imports:
         self._personal = personal
         self._trust = trust
         self._clock = clock
-        self._under_way: Counter[str] = Counter()
+        self._turnstile = Turnstile(IMPORTS_OF_TENANT_MAX, IMPORTS_MAX, full=TooManyImports)
 
-    @contextmanager
-    def under_way(self, tenant: str) -> Iterator[None]:
+    def under_way(self, tenant: str) -> AbstractContextManager[None]:
         """While one is read and taken in. Raises TooManyImports."""
-        of_tenant, of_all = self._under_way[tenant], self._under_way.total()
-        if of_tenant >= IMPORTS_OF_TENANT_MAX or of_all >= IMPORTS_MAX:
-            raise TooManyImports
-        self._under_way[tenant] += 1
-        try:
-            yield
-        finally:
-            self._under_way[tenant] -= 1
-            if not self._under_way[tenant]:
-                del self._under_way[tenant]
+        return self._turnstile.one(tenant)
 
     async def take(
         self, wanted: Wanted, read: Reads, *, origin: Origin, key: RequestKey | None

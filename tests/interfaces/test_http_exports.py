@@ -11,7 +11,6 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from application.export import exports
 from application.export.manifest import BadExport, check
 from infrastructure.seals.signer import signed
 from interfaces.http import export_stream
@@ -160,11 +159,13 @@ def test_a_stretch_that_cannot_be_is_refused(
 
 
 def test_only_so_many_are_under_way_at_a_time(
-    shared_service: Service, tenant: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    shared_service: Service, tenant: httpx.Client
 ) -> None:
-    monkeypatch.setattr(exports, "EXPORTS_OF_TENANT_MAX", 1)
     fill(tenant)
-    with tenant.stream("GET", "/v1/events/export") as first:
+    with (
+        tenant.stream("GET", "/v1/events/export") as first,
+        tenant.stream("GET", "/v1/events/export"),
+    ):
         other = httpx.get(f"{shared_service.url}/v1/events/export", headers=tenant.headers)
         assert (other.status_code, other.json()["code"]) == (503, "too_many_exports")
         assert sum(1 for _ in first.iter_lines()) >= 60
@@ -173,7 +174,7 @@ def test_only_so_many_are_under_way_at_a_time(
 
 
 def test_who_takes_nothing_of_it_is_cut_off(
-    tenant: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    shared_service: Service, tenant: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_stream, "TAKEN_SECONDS_MAX", 0.3)
     fill(tenant)
@@ -182,7 +183,7 @@ def test_who_takes_nothing_of_it_is_cut_off(
         lines = answer.iter_lines()
         next(lines)
         # The service gives up meanwhile; that is seen by what is not there.
-        tenant_free(tenant)
+        tenant_free(shared_service, tenant)
         with pytest.raises(httpx.RemoteProtocolError):
             list(lines)
 
@@ -194,20 +195,12 @@ def fill(tenant: httpx.Client) -> None:
         tenant.post("/v1/tasks/batch", json={"tasks": tasks}).raise_for_status()
 
 
-def tenant_free(tenant: httpx.Client) -> None:
-    """Wait until no export of anybody is under way."""
-    own = httpx.Client(base_url=tenant.base_url, headers=tenant.headers, timeout=20)
-    with own, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(exports, "EXPORTS_OF_TENANT_MAX", 1)
-        while own.head("/v1/events/export").status_code != 200:
+def tenant_free(service: Service, tenant: httpx.Client) -> None:
+    """Wait until no export of the tenant is under way."""
+    (user,) = tenant.get("/v1/users").json()["items"]
+    with service.process.exports.under_way(user["tenant"]):
+        while tenant.get("/v1/events/export", params={"to": "1:1"}).status_code == 503:
             pass
-        while own.get("/v1/events/export", params={"to": first_id(own)}).status_code != 200:
-            pass
-
-
-def first_id(client: httpx.Client) -> str:
-    cursor: str = client.get("/v1/events", params={"limit": "1"}).json()["items"][0]["id"]
-    return cursor
 
 
 def test_the_command_line_exports_and_checks(
