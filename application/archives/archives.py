@@ -10,7 +10,8 @@ import structlog
 
 from application.access import OPERATOR_TENANT, Principal
 from application.archives.faults import UNREADABLE_HERE, BadArchive
-from application.archives.jobs import Jobs, JobStatus
+from application.archives.job_runner import Jobs
+from application.archives.jobs import JobStatus
 from application.archives.listing import ARCHIVES, ArchiveList
 from application.archives.ports import Archivist, JobFailed, Told
 from application.archives.unsound import Unsound

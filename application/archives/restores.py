@@ -9,7 +9,8 @@ from uuid import UUID
 from application.access import Principal
 from application.archives.faults import BadArchive
 from application.archives.format import time_from, time_text
-from application.archives.jobs import Jobs, JobStatus
+from application.archives.job_runner import Jobs
+from application.archives.jobs import JobStatus
 from application.archives.ports import Archivist, JobFailed, Told
 from application.cursor import Cursor
 from application.ports import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 from application.archives.alarm import BackupAlarm
 from application.archives.archives import Archives
-from application.archives.jobs import Jobs
+from application.archives.job_runner import Jobs
 from application.archives.keeper import ArchiveKeeper, Kind
 from application.archives.schedule import ArchiveSchedule, Intervals
 from application.archives.unsound import Unsound
