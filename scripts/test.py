@@ -14,13 +14,31 @@ PROCESSES = 2
 SLOW = (
     "tests/system",
     "tests/faults",
+    "tests/application/test_webhooks_deliveries.py",
+    "tests/infrastructure/test_embedded_postgres.py",
     "tests/infrastructure/test_migrations.py",
-    "tests/interfaces/test_http_schemathesis.py",
+    # Of backups test_http_backups stays, of restores test_restore_points.
+    "tests/interfaces/test_backup_keeper.py",
+    "tests/interfaces/test_cli_backups.py",
+    "tests/interfaces/test_expire_job.py",
+    "tests/interfaces/test_restore_compared.py",
+    "tests/interfaces/test_restore_empty.py",
+    "tests/interfaces/test_restore_kills.py",
+    "tests/interfaces/test_restore_switch.py",
+    "tests/interfaces/test_restores.py",
     "tests/interfaces/test_cli_live.py",
     "tests/interfaces/test_cli_up.py",
+    "tests/interfaces/test_http_attacks.py",
+    "tests/interfaces/test_http_imports_attacks.py",
+    "tests/interfaces/test_http_imports_nodes.py",
+    "tests/interfaces/test_http_nodes.py",
+    "tests/interfaces/test_http_protocol.py",
+    "tests/interfaces/test_http_schemathesis.py",
+    "tests/interfaces/test_http_server.py",
+    "tests/interfaces/test_http_webhooks_unreadable.py",
     "tests/interfaces/test_live_attacks.py",
+    "tests/interfaces/test_live_protocol.py",
     "tests/interfaces/test_live_sessions.py",
-    "tests/application/test_webhooks_deliveries.py",
 )
 
 if __name__ == "__main__":
