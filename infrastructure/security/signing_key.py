@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def _make(path: Path) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        pass  # another process was first, and its key is the one
+        # Where another process was first, its key is the one.
+        with suppress(FileExistsError):
+            os.link(temporary, path)
     finally:
         Path(temporary).unlink()

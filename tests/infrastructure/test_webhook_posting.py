@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
@@ -39,9 +39,9 @@ class Target:
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            await self._serve(self, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+            # Whoever posts may hang up: what it makes of that is looked at on its side.
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._serve(self, reader, writer)
         finally:
             writer.close()
 
