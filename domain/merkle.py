@@ -71,16 +71,20 @@ class Tree:
         """Add leaves, and keep no node."""
         self.extend(leaves, above=HEIGHT_MAX)
 
-    def join(self, parts: Iterable[Part]) -> None:
-        """Add leaves that were hashed elsewhere, by the whole nodes over them, from the left."""
+    def join(self, parts: Iterable[Part]) -> dict[Node, bytes]:
+        """Add leaves that were hashed elsewhere, by the whole nodes over them, from the left. The
+        nodes that parts complete together with what stands before them."""
+        completed: dict[Node, bytes] = {}
         for part_height, part in parts:
             height, node = part_height, part
             assert self.size % (1 << height) == 0, f"no node of {height} stands at {self.size}"
+            self.size += 1 << part_height
             while (peak := self.peaks.pop(height, None)) is not None:
                 node = node_hash(peak, node)
                 height += 1
+                completed[height, (self.size >> height) - 1] = node
             self.peaks[height] = node
-            self.size += 1 << part_height
+        return completed
 
     @property
     def root(self) -> bytes:
@@ -116,6 +120,16 @@ class Stretch:
             first, level = self._levels[height]
             found.append((height, level[(start >> height) - first]))
             start += 1 << height
+        return found
+
+    def nodes(self, start: int, end: int, *, above: int) -> dict[Node, bytes]:
+        """The whole nodes over leaves of it alone that one of these completes, of those that are
+        higher than `above`."""
+        found = {}
+        for height, (first, level) in enumerate(self._levels):
+            if height > above:
+                for index in range(max(first, start >> height), end >> height):
+                    found[height, index] = level[index - first]
         return found
 
     @property

@@ -41,14 +41,21 @@ since 2000) and state of an event."""
 
 @dataclass(slots=True)
 class Events:
-    """What the events of a segment tell of themselves: the hashes of their rows, their positions,
-    and each aggregate's first and last version among them."""
+    """What the events of a segment tell of themselves: where their rows end in its body and the
+    hashes of these, positions and times (microseconds since 2000), and each aggregate's first and
+    last version among them."""
 
+    ends: list[int] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     firsts: dict[bytes, int] = field(default_factory=dict)
     lasts: dict[bytes, int] = field(default_factory=dict)
+
+    def rows(self, plain: bytes, count: int) -> list[bytes]:
+        """The first of them, out of the body that was looked at."""
+        begins = [0, *self.ends[: count - 1]]
+        return [plain[a + 4 : b] for a, b in zip(begins, self.ends[:count], strict=True)]
 
 
 class EventCheck:
@@ -80,6 +87,7 @@ class EventCheck:
         shapes, load, hashed, begin = self._shapes, orjson.loads, sha256, 0
         add_leaf, add_position = found.leaves.append, found.positions.append
         add_time, firsts, lasts = found.times.append, found.firsts, found.lasts
+        add_end = found.ends.append
         for end, position, aggregate, version, topic, at, state in self.rows(plain, entry):
             shape = shapes.get(topic)
             if shape is None:
@@ -102,6 +110,7 @@ class EventCheck:
                 gap(aggregate, before, version, entry.name, begin)
             lasts[aggregate] = version
             add_leaf(hashed(plain[begin + 4 : end]).digest())
+            add_end(end)
             begin = end
 
     def rows(self, plain: bytes, entry: FileEntry) -> Iterator[EventRow]:

@@ -58,6 +58,11 @@ class Heads:
             self._next = next(self._heads, None)
         return sizes
 
+    @property
+    def left(self) -> bool:
+        """Whether there are more."""
+        return bool(self._waiting) or self._next is not None
+
     def pass_by(self, size: int, root: bytes) -> None:
         """Those up to the size at which an archive goes on, whose events are in those before: with
         its root, but without the rest of what they say."""

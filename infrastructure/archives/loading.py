@@ -5,6 +5,7 @@ The tree of the log is folded anew from the rows, and every signed head is held 
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain as chained
 
 import orjson
 import psycopg
@@ -17,12 +18,13 @@ from application.archives.manifest import FileEntry
 from application.archives.ports import Told
 from application.seals.head import Head
 from application.seals.ports import NODE_HEIGHT_MIN, SignatureCheck
-from domain.merkle import Node, Tree, root_of
+from domain.merkle import Node, Stretch, Tree
 from infrastructure.archives.cutting import Cut, SegmentReader
 from infrastructure.archives.event_rows import Events
 from infrastructure.archives.head_rows import Heads, Mark, seal_keys_in
 from infrastructure.archives.next_store import SQL, NextStore, translated
-from infrastructure.archives.segment import Opened, Segment, columns_in, rows_in
+from infrastructure.archives.segment import Opened, Row, Segment, columns_in
+from infrastructure.archives.versions import Versions
 from infrastructure.postgres.row_copy import HEADER, TRAILER
 
 APPEND_EVENTS_MAX = 300_000
@@ -52,7 +54,9 @@ class Loading:
         self._signed = signed
         self._told = told
         self._tree = Tree()
+        # Behind the newest seal: leaves, and the nodes that they complete.
         self._leaves: list[bytes] = []
+        self._nodes: dict[Node, bytes] = {}
 
     def load(self, cut: Cut, *, tables: Chain | None) -> Tree:
         """History up to the cut, and the tables that are none out of the archive that is named,
@@ -66,7 +70,6 @@ class Loading:
             self._load_requests(entry, cut)
         self._told("index", 0, 0)
         self._store.index()
-        self._check_versions()
         return self._tree
 
     def _load_events(self, cut: Cut) -> None:
@@ -75,79 +78,77 @@ class Loading:
         heads = Heads(
             self._segments("heads"), keys, self._signed, self._reader.store_id, from_start=True
         )
-        size, wanted = 0, [file for file in files if file.first <= cut.position]
+        wanted = [file for file in files if file.first <= cut.position]
         # PostgreSQL takes one segment in while the next is looked at, and the one after fetched.
-        with ThreadPoolExecutor(1) as writer:
+        with ThreadPoolExecutor(1) as writer, Versions(from_start=True) as versions:
             writing: Future[None] | None = None
             for entry, opened in self._ahead(wanted):
                 events = self._reader.events(opened, entry)
-                if root_of(events.leaves) != entry.root:
-                    raise BadArchive("root_differs", "Its events are others", file=entry.name)
-                count = min(entry.count, cut.size - size)
-                rows = rows_in(opened, entry.name)[:count]
-                seals = self._grow(heads, events, count)
+                versions.add(entry.name, events.firsts, events.lasts)
+                count = min(entry.count, cut.size - self._tree.size)
+                seals = self._grow(heads, events, entry, count)
+                rows = events.rows(opened.plain, count)
                 if writing is not None:
                     writing.result()
                 columns = opened.header.columns
                 writing = writer.submit(self._write, columns, rows, entry, seals)
-                size += count
-                self._told("load", size, cut.size)
+                self._told("load", self._tree.size, cut.size)
             if writing is not None:
                 writing.result()
+            versions.finish()
         whole = cut.position == newest.last
         if whole:
             heads.finish()
-        root = self._tree.copy()
-        root.grow(self._leaves)
-        if size != cut.size or (whole and (root.root, root.size) != (newest.root, newest.size)):
+        found = (self._tree.size, self._tree.root)
+        if found[0] != cut.size or (whole and found != (newest.size, newest.root)):
             raise BadArchive("root_differs", "The log is another than the manifest says")
-        self._tree = root
+
+    def _grow(self, heads: Heads, events: Events, entry: FileEntry, count: int) -> list[Sealed]:
+        """The tree over the next events of a segment; the seals that end among them."""
+        begun = self._tree.size
+        stretch = Stretch(begun, events.leaves)
+        if stretch.own_root != entry.root:
+            raise BadArchive("root_differs", "Its events are others", file=entry.name)
+        seals: list[Sealed] = []
+        for size in heads.sizes(begun + count):
+            self._join(stretch, events, size)
+            last = size - begun - 1
+            head = heads.look_at(Mark(self._tree.root, events.positions[last], events.times[last]))
+            seals.append((head, size - len(self._leaves), self._leaves, self._nodes))
+            self._leaves, self._nodes = [], {}
+        self._join(stretch, events, begun + count)
+        if not heads.left:
+            # Nothing in the archive seals them: whoever serves the store seals them anew.
+            self._leaves, self._nodes = [], {}
+        return seals
+
+    def _join(self, stretch: Stretch, events: Events, size: int) -> None:
+        """The tree up to a size, which is one within the stretch."""
+        former, above = self._tree.size, NODE_HEIGHT_MIN - 1
+        completed = self._tree.join(stretch.parts(former, size))
+        self._nodes |= stretch.nodes(former, size, above=above)
+        self._nodes |= {node: of for node, of in completed.items() if node[0] > above}
+        self._leaves += events.leaves[former - stretch.start : size - stretch.start]
 
     def _write(
         self,
         columns: Sequence[str],
-        rows: Sequence[memoryview],
+        rows: Sequence[Row],
         entry: FileEntry,
         seals: Sequence[Sealed],
     ) -> None:
         self._copy("events", columns, rows, entry)
-        for seal in seals:
-            self._keep_seal(*seal)
-
-    def _grow(self, heads: Heads, events: Events, count: int) -> list[Sealed]:
-        """The tree over the next events; the seals that end among them."""
-        seals: list[Sealed] = []
-        leaves, begun, done = events.leaves[:count], self._tree.size + len(self._leaves), 0
-        for size in heads.sizes(begun + count):
-            upto = size - begun
-            block = [*self._leaves, *leaves[done:upto]]
-            former_size = self._tree.size
-            nodes = self._tree.extend(block, above=NODE_HEIGHT_MIN - 1)
-            last = upto - 1
-            if last < 0:
-                raise BadArchive("positions_disordered", "A head is of no event of its own")
-            head = heads.look_at(Mark(self._tree.root, events.positions[last], events.times[last]))
-            seals.append((head, former_size, block, nodes))
-            self._leaves, done = [], upto
-        self._leaves.extend(leaves[done:])
-        return seals
-
-    def _keep_seal(
-        self, head: Head, former_size: int, block: Sequence[bytes], nodes: dict[Node, bytes]
-    ) -> None:
-        parameters = {name: getattr(head, name) for name in Head.__dataclass_fields__}
+        if not seals:
+            return
+        nodes = dict(chained.from_iterable(nodes.items() for *_, nodes in seals))
         completed = {
             "sizes": [(index + 1) << height for height, index in nodes],
             "heights": [height for height, _ in nodes],
             "hashes": list(nodes.values()),
         }
-        with translated():
-            self._store.connection.execute(
-                self._named("keep_seal"),
-                {**parameters, "former_size": former_size, "leaves": b"".join(block)},
-            )
-            if nodes:
-                self._store.connection.execute(self._named("keep_nodes"), completed)
+        with translated(), self._store.connection.cursor() as cursor:
+            cursor.executemany(self._named("keep_seal"), map(_columns_of, seals))
+            cursor.execute(self._named("keep_nodes"), completed)
 
     def _load_requests(self, entry: FileEntry, cut: Cut) -> None:
         """Those of which all that they did was restored: the others may be done again."""
@@ -165,7 +166,7 @@ class Loading:
             self._copy(content, segment.header.columns, segment.rows, entry)
 
     def _copy(
-        self, table: str, columns: Sequence[str], rows: Sequence[memoryview], entry: FileEntry
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], entry: FileEntry
     ) -> None:
         if not rows:
             return
@@ -184,12 +185,6 @@ class Loading:
             with translated():
                 raise
 
-    def _check_versions(self) -> None:
-        with translated():
-            found = self._store.connection.execute(SQL["gap"]).fetchone()
-        if found is not None:
-            raise BadArchive("versions_gap", f"The versions of {found[0]} have a gap")
-
     def _segments(self, content: Content) -> Iterator[tuple[str, Segment]]:
         for entry in self._chain.files(content):
             yield entry.name, self._reader.segment(entry)
@@ -206,6 +201,12 @@ class Loading:
 
     def _named(self, name: str) -> sql.Composed:
         return sql.SQL(SQL[name]).format(schema=sql.Identifier(self._store.schema))
+
+
+def _columns_of(seal: Sealed) -> dict[str, object]:
+    head, former_size, leaves, _ = seal
+    columns = {name: getattr(head, name) for name in Head.__dataclass_fields__}
+    return {**columns, "former_size": former_size, "leaves": b"".join(leaves)}
 
 
 def _answered_until(row: memoryview, entry: FileEntry) -> int:

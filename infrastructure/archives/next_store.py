@@ -7,6 +7,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
+from application.archives.faults import DiskFull
 from application.archives.jobs import JobUnderWay
 from domain.errors import DatabaseUnavailable
 from infrastructure.postgres.migrate import migrate
@@ -15,23 +16,22 @@ from infrastructure.postgres.sql_files import load
 
 SQL = load("restore.sql")
 NEXT = "musterroll_next"
-LARGE = ("events", "requests")
-"""The tables that are loaded without their indexes, which are built of what is in them."""
-
-Definitions = list[tuple[str, str]]
-"""A table, and a statement that gives it back what it had."""
+UNORDERED = {"events": "events_aggregate_version", "requests": "requests_once"}
+"""Of the large tables, the constraint whose index would be filled in no order: it is built of what
+was loaded. The others cost less as the rows come than a look at the whole table each."""
 
 
 class NextStore:
     """A new store. Until it is switched to, it can be thrown away at any time.
 
-    `connection` is the owner's, in a session of its own. Everything raises DatabaseUnavailable.
+    `connection` is the owner's, in a session of its own. Everything raises DatabaseUnavailable and
+    DiskFull.
     """
 
     def __init__(self, connection: Connection[TupleRow], schema: str = NEXT) -> None:
         self.connection = connection
         self.schema = schema
-        self._definitions: Definitions = []
+        self._definitions: list[sql.Composed] = []
 
     def make(self, owner_url: str, application_url: str) -> None:
         """In place of one that came to nothing. Raises MigrationFailed too."""
@@ -44,8 +44,7 @@ class NextStore:
             # Whoever sees it in the moment of the switch, but not what the switch wrote, takes it
             # for another epoch and not for its own.
             self.connection.execute("UPDATE store SET epoch = 0")
-            for table in LARGE:
-                self._strip(table)
+            self._definitions = [self._strip(*one) for one in UNORDERED.items()]
 
     @contextmanager
     def thrown_away_unless_done(self) -> Iterator[None]:
@@ -75,24 +74,24 @@ class NextStore:
     def index(self) -> None:
         """Give the tables back what they were stripped of, and tell the planner of them."""
         with translated():
-            for table, statement in self._definitions:
+            for statement in self._definitions:
                 self.connection.execute(statement)
-                self._analyze(table)
-        self._definitions = []
+            for table in UNORDERED:
+                name = sql.Identifier(self.schema, table)
+                self.connection.execute(sql.SQL("ANALYZE {}").format(name))
 
-    def _analyze(self, table: str) -> None:
-        self.connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(self.schema, table)))
-
-    def _strip(self, table: str) -> None:
-        name = f"{self.schema}.{table}"
-        for constraint, definition in self.connection.execute(SQL["constraints"], (name,)):
-            self._definitions.append(
-                (table, f"ALTER TABLE {name} ADD CONSTRAINT {constraint} {definition}")
-            )
-            self.connection.execute(f"ALTER TABLE {name} DROP CONSTRAINT {constraint}")
-        for index, definition in self.connection.execute(SQL["indexes"], (name,)).fetchall():
-            self._definitions.append((table, definition))
-            self.connection.execute(f"DROP INDEX {self.schema}.{index}")
+    def _strip(self, table: str, constraint: str) -> sql.Composed:
+        """Drop a constraint; the statement that makes it again."""
+        names = {"table": sql.Identifier(self.schema, table), "name": sql.Identifier(constraint)}
+        row = self.connection.execute(
+            SQL["constraint"], (self.schema, table, constraint)
+        ).fetchone()
+        assert row is not None, f"{table} has no {constraint}"
+        self.connection.execute(
+            sql.SQL("ALTER TABLE {table} DROP CONSTRAINT {name}").format(**names)
+        )
+        again = "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+        return sql.SQL(again).format(**names, definition=sql.SQL(row[0]))
 
 
 @contextmanager
@@ -119,9 +118,12 @@ def restoring(url: str) -> Iterator[Connection[TupleRow]]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises DatabaseUnavailable for what PostgreSQL says."""
+    """Raises DatabaseUnavailable for what PostgreSQL says, DiskFull where it has no room."""
     try:
         yield
+    except psycopg.errors.DiskFull as error:
+        reason = str(error).partition("\n")[0]
+        raise DiskFull(f"There is no room left on the disk of PostgreSQL: {reason}.") from error
     except psycopg.Error as error:
         reason = str(error).partition("\n")[0]
         raise DatabaseUnavailable(f"The database refuses: {reason}") from error

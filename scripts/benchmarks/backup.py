@@ -164,6 +164,9 @@ class Bench:
                 "archive_id": str(newest.chain.newest.archive_id),
                 "sha256": newest.file.sha256,
             },
+            "verified": [str(file.manifest.archive_id) for file in newest.chain.manifests]
+            if newest
+            else [],
             "topics": TOPICS,
             "ordered_at": 0,
             "release": "bench",

@@ -227,6 +227,24 @@ def test_stretches_that_were_hashed_apart_make_up_the_tree() -> None:
         assert (tree.size, tree.peaks) == (grown.size, grown.peaks)
 
 
+def test_what_stretches_complete_are_the_nodes_that_a_growing_tree_completes() -> None:
+    rng = random.Random(6962)
+    for above in range(4):
+        for _ in range(30):
+            tree, grown, at = Tree(), Tree(), 0
+            while at < len(LEAVES):
+                end = min(len(LEAVES), at + rng.randrange(1, 90))
+                stretch = Stretch(at, LEAVES[at:end])
+                middle = rng.randrange(at, end + 1)
+                for start, stop in ((at, middle), (middle, end)):
+                    joined = tree.join(stretch.parts(start, stop))
+
+                    found = stretch.nodes(start, stop, above=above)
+                    found |= {node: of for node, of in joined.items() if node[0] > above}
+                    assert found == grown.extend(LEAVES[start:stop], above=above)
+                at = end
+
+
 def test_a_stretch_of_nothing_is_an_empty_tree() -> None:
     stretch = Stretch(5, [])
 

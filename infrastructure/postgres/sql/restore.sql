@@ -17,19 +17,11 @@ SELECT pg_try_advisory_lock(7311005)
 SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace
 WHERE nspname = 'musterroll' OR nspname LIKE 'musterroll\_%'
 
--- name: constraints
--- Those that an index enforces, and how they are made again.
-SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('p', 'u')
-
--- name: indexes
--- The others.
-SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = %s::regclass
-  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
-
--- name: gap
--- An aggregate whose versions do not follow on one another from 1.
-SELECT aggregate_id FROM events GROUP BY aggregate_id HAVING min(version) <> 1 OR max(version) <> count(*) LIMIT 1
+-- name: constraint
+-- How it is made again.
+SELECT pg_get_constraintdef(k.oid)
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND k.conname = %s
 
 -- name: standing
 -- Where a store stands.
