@@ -48,7 +48,8 @@ class RepositoryFull(Unavailable):
 
 
 class DiskFull(Unavailable):
-    """There is no room left where the service itself writes: temporary files, and its keys."""
+    """There is no room left where the service itself writes, temporary files and its keys, or where
+    PostgreSQL keeps the store that is built."""
 
     code = "disk_full"
 

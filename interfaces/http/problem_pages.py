@@ -35,7 +35,7 @@ ADVICE_FOR = {
     "beyond_archive": "Restore to `nearest`, or take a newer backup.",
     "nothing_to_undo": "Nothing was put aside, or it was for longer than it is kept: restore a "
     "backup instead.",
-    "disk_full": "Make room on the disk of the service: its temporary folder, or its data.",
+    "disk_full": "Make room on the disk of the service (temporary files, data) or of PostgreSQL.",
     "repository_full": "Make room where backups are kept: `muster backup expire` does.",
     "repository_unavailable": "Look at the setting `backup_store`, and at what it names.",
     "agent_exists": "Take another name, or use the agent whose id is in `agent_id`.",

@@ -30,7 +30,7 @@ Fault = Literal["kill", "full"]
 FAULTS: tuple[Fault, ...] = ("kill", "full")
 """Killed before the step; no room for any row from then on."""
 RESTORES = ("restore", "drill", "undo")
-REFUSALS = frozenset({"database_unavailable", "migration_failed"})
+REFUSALS = frozenset({"database_unavailable", "disk_full", "migration_failed"})
 """How a job may end on a full disk."""
 
 

@@ -19,6 +19,7 @@ from application.archives.retention import Rules
 from application.ids import uuid7
 from infrastructure.archives.child import ArchivistProcess
 from infrastructure.archives.holding import letting_go
+from infrastructure.archives.named_keys import named_key
 from infrastructure.seals.signer import Ed25519Signer
 from infrastructure.security.signing_key import load_or_make
 from interfaces.bootstrap.archive_jobs.expire import known_in
@@ -86,7 +87,7 @@ def events_of_one_that_was_killed(vault: Vault) -> str:
 def swept_of(vault: Vault, connection: Any) -> Expired:
     """As the job lets go, under its lock."""
     rules = Rules(last=9, daily=0, weekly=0, monthly=0, age_min=timedelta(0))
-    expiry = Expiry(vault.repository, vault.catalogue, rules=rules, grace=DAY)
+    expiry = Expiry(vault.repository, vault.catalogue, rules=rules, grace=DAY, key_of=named_key)
     known = known_in(connection)
     return expiry.run(known, now=datetime.now(UTC), dry_run=False, told=lambda *_: None)
 

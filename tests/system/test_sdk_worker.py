@@ -407,7 +407,7 @@ def test_a_result_survives_an_outage(
             line.cut()
             go_on.set()
             assert done.wait(PATIENCE_SECONDS)
-            until(lambda: "results are kept" in caplog.text)
+            until(lambda: "Results are kept" in caplog.text)
             line.mend()
             found = ended(client, task.id)
             until(lambda: "the service answers again" in caplog.text)

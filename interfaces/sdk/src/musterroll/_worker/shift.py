@@ -271,7 +271,7 @@ class Shift:
     def _note(self, error: Unavailable | None) -> None:
         """Say once that the service is away, and once that it is back."""
         if error is not None and not self._is_cut_off:
-            log.warning("%s; results are kept, and reported when it is back", error)
+            log.warning("%s Results are kept, and reported when it is back.", error)
         if error is None and self._is_cut_off:
             log.info("the service answers again")
         self._is_cut_off = error is not None
