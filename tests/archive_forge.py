@@ -131,7 +131,7 @@ class Forge:
         """At the end of the log."""
         self.events.append(event)
         self.tree.grow([sha256(event.row).digest()])
-        if self.rng.random() < 0.2:
+        if self.rng.random() < 0.2 and event.position > 0:
             self.requests.append((event.position - 1, self.rng.randbytes(16)))
 
     def seal(self) -> Head:
