@@ -17,6 +17,7 @@ from application.seals.ports import (
     SealedEvent,
 )
 from domain.merkle import HASH_BYTES, Node, Range, Tree, peaks_of, root_of
+from infrastructure.postgres.arrays import Column
 from infrastructure.postgres.log import Pool
 from infrastructure.postgres.pool import connection_of, read, read_async
 from infrastructure.postgres.read_models import AsyncPool
@@ -78,7 +79,7 @@ class PostgresSealStore:
         parameters = {
             **{n: [getattr(seal.head, n) for seal in seals] for n in Head.__dataclass_fields__},
             "former_size": [seal.former_size for seal in seals],
-            "leaves": [seal.leaves for seal in seals],
+            "leaves": Column.of("bytea", [seal.leaves for seal in seals]),
             **_keys_of(nodes.keys()),
             "hashes": list(nodes.values()),
         }
