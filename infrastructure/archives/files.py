@@ -9,6 +9,7 @@ from application.archives.format import KEYS, SEGMENTS, key_name
 from application.archives.manifest import FileEntry
 from application.archives.ports import FileMissing, Repository
 from infrastructure.archives.encryption import DataKey, Keys
+from infrastructure.archives.event_rows import EventCheck, Events
 from infrastructure.archives.segment import (
     Opened,
     Segment,
@@ -26,7 +27,7 @@ class Files:
     def __init__(self, repository: Repository, keys: Keys, store_id: UUID) -> None:
         self._repository = repository
         self._keys = keys
-        self._store_id = store_id
+        self.store_id = store_id
 
     def look_up(
         self, entries: Iterable[FileEntry], *, may_be_gone: Collection[str] = ()
@@ -68,13 +69,17 @@ class Files:
 
     def opened(self, entry: FileEntry) -> Opened:
         """Decrypted and decompressed."""
-        opened = open_segment(self.content(entry), entry, self._keys, store_id=self._store_id)
+        opened = open_segment(self.content(entry), entry, self._keys, store_id=self.store_id)
         self._look_up_key(opened.header.key_id)
         return opened
 
     def segment(self, entry: FileEntry) -> Segment:
-        """With its rows."""
-        return read_segment(self.content(entry), entry, self._keys, store_id=self._store_id)
+        """With its rows, once their root was compared."""
+        return read_segment(self.content(entry), entry, self._keys, store_id=self.store_id)
+
+    def events(self, entry: FileEntry) -> Events:
+        """What its events tell of themselves, once each was looked at."""
+        return EventCheck().look_at(self.opened(entry).plain, entry)
 
     def _look_up_key(self, key_id: str | None) -> None:
         """A key that is only in our memory would be lost with us."""

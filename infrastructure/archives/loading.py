@@ -19,8 +19,9 @@ from application.archives.ports import Told
 from application.seals.head import Head
 from application.seals.ports import NODE_HEIGHT_MIN, SignatureCheck
 from domain.merkle import Node, Stretch, Tree
-from infrastructure.archives.cutting import Cut, SegmentReader
-from infrastructure.archives.event_rows import Events
+from infrastructure.archives.cutting import Cut
+from infrastructure.archives.event_rows import EventCheck, Events
+from infrastructure.archives.files import Files
 from infrastructure.archives.head_rows import Heads, Mark, seal_keys_in
 from infrastructure.archives.next_store import SQL, NextStore, translated
 from infrastructure.archives.segment import Opened, Row, Segment, columns_in
@@ -44,15 +45,16 @@ class Loading:
         self,
         store: NextStore,
         chain: Chain,
-        reader: SegmentReader,
+        files: Files,
         signed: SignatureCheck,
         told: Told,
     ) -> None:
         self._store = store
         self._chain = chain
-        self._reader = reader
+        self._files = files
         self._signed = signed
         self._told = told
+        self._check = EventCheck()
         self._tree = Tree()
         # Behind the newest seal: leaves, and the nodes that they complete.
         self._leaves: list[bytes] = []
@@ -76,14 +78,14 @@ class Loading:
         files, newest = self._chain.files("events"), self._chain.newest
         keys = seal_keys_in(self._segments("seal_keys"))
         heads = Heads(
-            self._segments("heads"), keys, self._signed, self._reader.store_id, from_start=True
+            self._segments("heads"), keys, self._signed, self._files.store_id, from_start=True
         )
         wanted = [file for file in files if file.first <= cut.position]
         # PostgreSQL takes one segment in while the next is looked at, and the one after fetched.
         with ThreadPoolExecutor(1) as writer, Versions(from_start=True) as versions:
             writing: Future[None] | None = None
             for entry, opened in self._ahead(wanted):
-                events = self._reader.events(opened, entry)
+                events = self._check.look_at(opened.plain, entry)
                 versions.add(entry.name, events.firsts, events.lasts)
                 count = min(entry.count, cut.size - self._tree.size)
                 seals = self._grow(heads, events, entry, count)
@@ -154,7 +156,7 @@ class Loading:
         """Those of which all that they did was restored: the others may be done again."""
         if entry.first > cut.position:
             return
-        segment = self._reader.segment(entry)
+        segment = self._files.segment(entry)
         rows: Sequence[memoryview] = segment.rows
         if entry.last + APPEND_EVENTS_MAX > cut.position:
             rows = [row for row in rows if _answered_until(row, entry) <= cut.position]
@@ -162,7 +164,7 @@ class Loading:
 
     def _load_table(self, content: Content, chain: Chain) -> None:
         for entry in chain.files(content):
-            segment = self._reader.segment(entry)
+            segment = self._files.segment(entry)
             self._copy(content, segment.header.columns, segment.rows, entry)
 
     def _copy(
@@ -187,16 +189,16 @@ class Loading:
 
     def _segments(self, content: Content) -> Iterator[tuple[str, Segment]]:
         for entry in self._chain.files(content):
-            yield entry.name, self._reader.segment(entry)
+            yield entry.name, self._files.segment(entry)
 
     def _ahead(self, files: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, Opened]]:
         """The next is fetched and decompressed while this one is looked at."""
         with ThreadPoolExecutor(1) as thread:
             coming = None
             for place, entry in enumerate(files):
-                opened = (coming or thread.submit(self._reader.opened, entry)).result()
+                opened = (coming or thread.submit(self._files.opened, entry)).result()
                 following = files[place + 1] if place + 1 < len(files) else None
-                coming = following and thread.submit(self._reader.opened, following)
+                coming = following and thread.submit(self._files.opened, following)
                 yield entry, opened
 
     def _named(self, name: str) -> sql.Composed:

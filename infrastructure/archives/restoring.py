@@ -14,8 +14,9 @@ from application.archives.format import SEGMENT_ROWS_MAX, Table
 from application.archives.ports import JobFailed, Repository, Told
 from domain.merkle import Tree
 from domain.task import Task
-from infrastructure.archives.cutting import Cut, SegmentReader, cut_of
+from infrastructure.archives.cutting import Cut, cut_of
 from infrastructure.archives.encryption import DataKeys
+from infrastructure.archives.files import Files
 from infrastructure.archives.folding import folding
 from infrastructure.archives.loading import Loading
 from infrastructure.archives.next_store import NextStore, translated
@@ -31,7 +32,7 @@ class Source:
     catalogue: Catalogue
     file: ManifestFile
     chain: Chain
-    reader: SegmentReader
+    files: Files
 
     def tables(self) -> Chain:
         """The newest archive whose tables can all be read: what was revoked or erased since this
@@ -44,7 +45,7 @@ class Source:
                 chain = self.catalogue.chain(file)
                 for content in get_args(Table):
                     for entry in chain.files(content):
-                        self.reader.segment(entry)
+                        self.files.segment(entry)
             except BadArchive as error:
                 fault = fault or error
             else:
@@ -53,14 +54,14 @@ class Source:
 
     def cut(self, *, position: int | None = None, time: datetime | None = None) -> Cut:
         """See `cut_of`, which tells what is raised."""
-        return cut_of(self.chain, self.reader, position=position, time=time)
+        return cut_of(self.chain, self.files, position=position, time=time)
 
     def require_readable(self, cut: Cut) -> None:
         """That somebody here has every data key which a restore up to there needs: a file of each
         archive that it is made of is opened. Raises BadArchive, BadIdentity,
         RepositoryUnavailable."""
         for entry in self.chain.files("seal_keys"):
-            self.reader.opened(entry)
+            self.files.opened(entry)
         for file in self.chain.manifests:
             manifest = file.manifest
             there = [one for one in manifest.files_of("events") if one.first <= cut.position]
@@ -68,7 +69,7 @@ class Source:
             merged = manifest.type == "synthetic"
             short = [one for one in there[:-1] if merged and one.count < SEGMENT_ROWS_MAX]
             for entry in [*short, *there[-1:]]:
-                self.reader.opened(entry)
+                self.files.opened(entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +99,8 @@ def source_of(
     if file is None:
         fault = next(reversed(catalogue.broken.values()), None)
         raise fault or BadArchive("manifest_missing", f"There is no archive of {store_id}")
-    reader = SegmentReader(repository, DataKeys(repository, identity_file), store_id)
-    return Source(catalogue, file, catalogue.chain(file), reader)
+    files = Files(repository, DataKeys(repository, identity_file), store_id)
+    return Source(catalogue, file, catalogue.chain(file), files)
 
 
 def build(
@@ -122,7 +123,7 @@ def build(
         store.make(owner_url, application_url)
     except MigrationFailed as error:
         raise JobFailed("migration_failed", str(error)) from error
-    loading = Loading(store, source.chain, source.reader, signed, told)
+    loading = Loading(store, source.chain, source.files, signed, told)
     tree = loading.load(cut, tables=tables)
     with translated():
         contents = contents_of(store.connection, store.schema)

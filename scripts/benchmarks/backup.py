@@ -114,7 +114,7 @@ class Bench:
         with owner_session(owner_url) as connection:
             store = NextStore(connection, "musterroll")
             store.make(owner_url, application)
-            loading = Loading(store, source.chain, source.reader, signed, lambda *_: None)
+            loading = Loading(store, source.chain, source.files, signed, lambda *_: None)
             loading.load(source.cut(), tables=source.chain)
 
     def program(self, name: str, *words: str) -> None:

@@ -193,9 +193,8 @@ def positions_of(service: Service, archive: str) -> set[int]:
     source = source_of(
         repository, process.store_id, UUID(archive), identity_file=None, trusted=None
     )
-    reader = source.reader
-    files = source.chain.files("events")
-    return {p for file in files for p in reader.events(reader.opened(file), file).positions}
+    entries = source.chain.files("events")
+    return {p for entry in entries for p in source.files.events(entry).positions}
 
 
 def living_positions(database: Database) -> set[int]:

@@ -110,7 +110,7 @@ def fork_of(connection: Connection[TupleRow], source: Source, cut: Cut) -> int:
     before = files[at - 1].last if at else 0
     if at == len(files) or not shared([files[at].first]):
         return before
-    events = source.reader.events(source.reader.opened(files[at]), files[at])
+    events = source.files.events(files[at])
     return shared([position for position in events.positions if position <= cut.position])
 
 
