@@ -17,10 +17,11 @@ from application.seals.head import NOTHING_BEFORE, Head
 from domain.catalogue import EVENTS
 from domain.merkle import Tree
 from domain.task import Task
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.encryption import DataKey, DataKeys
 from infrastructure.archives.folder import FolderRepository
 from infrastructure.archives.segment import COLUMNS, Draft, Written, write_segment
-from infrastructure.archives.verifying import Effort, Verified, verify_archive
+from infrastructure.archives.verifying import Verified, verify_archive
 from infrastructure.mapper import CatalogueMapper
 from infrastructure.seals.signer import Ed25519Signer, signed
 from tests.faults.tampering import a_signer

@@ -52,11 +52,6 @@ class Events:
     firsts: dict[bytes, int] = field(default_factory=dict)
     lasts: dict[bytes, int] = field(default_factory=dict)
 
-    def rows(self, plain: bytes, count: int) -> list[bytes]:
-        """The first of them, out of the body that was looked at."""
-        begins = [0, *self.ends[: count - 1]]
-        return [plain[a + 4 : b] for a, b in zip(begins, self.ends[:count], strict=True)]
-
 
 class EventCheck:
     """Looks at events, segment by segment. One for each thread."""

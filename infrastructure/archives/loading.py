@@ -5,6 +5,7 @@ The tree of the log is folded anew from the rows, and every signed head is held 
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import chain as chained
 
 import orjson
@@ -18,13 +19,21 @@ from application.archives.manifest import FileEntry
 from application.archives.ports import Told
 from application.seals.head import Head
 from application.seals.ports import NODE_HEIGHT_MIN, SignatureCheck
-from domain.merkle import Node, Stretch, Tree
+from domain.merkle import HASH_BYTES, Node, Tree
+from infrastructure.archives.ahead import quick_threads
+from infrastructure.archives.checking import (
+    ALONE,
+    Effort,
+    Fetched,
+    Looked,
+    Portion,
+    looked_at,
+)
 from infrastructure.archives.cutting import Cut
-from infrastructure.archives.event_rows import EventCheck, Events
 from infrastructure.archives.files import Files
 from infrastructure.archives.head_rows import Heads, Mark, seal_keys_in
 from infrastructure.archives.next_store import SQL, NextStore, translated
-from infrastructure.archives.segment import Opened, Row, Segment, columns_in
+from infrastructure.archives.segment import Row, Segment, columns_in
 from infrastructure.archives.versions import Versions
 from infrastructure.postgres.row_copy import HEADER, TRAILER
 
@@ -33,7 +42,7 @@ APPEND_EVENTS_MAX = 300_000
 OF_LIVE: tuple[Content, ...] = ("accounts", "webhooks", "webhook_letters", "subject_keys")
 """No history: where there is a store, they are taken over from that one."""
 
-Sealed = tuple[Head, int, Sequence[bytes], dict[Node, bytes]]
+Sealed = tuple[Head, int, bytes, dict[Node, bytes]]
 """A head, the size of the one before, the leaves between, and the nodes that they complete."""
 
 
@@ -48,16 +57,18 @@ class Loading:
         files: Files,
         signed: SignatureCheck,
         told: Told,
+        *,
+        effort: Effort = ALONE,
     ) -> None:
         self._store = store
         self._chain = chain
         self._files = files
         self._signed = signed
         self._told = told
-        self._check = EventCheck()
+        self._effort = effort
         self._tree = Tree()
         # Behind the newest seal: leaves, and the nodes that they complete.
-        self._leaves: list[bytes] = []
+        self._leaves = bytearray()
         self._nodes: dict[Node, bytes] = {}
 
     def load(self, cut: Cut, *, tables: Chain | None) -> Tree:
@@ -75,25 +86,27 @@ class Loading:
         return self._tree
 
     def _load_events(self, cut: Cut) -> None:
-        files, newest = self._chain.files("events"), self._chain.newest
+        newest = self._chain.newest
         keys = seal_keys_in(self._segments("seal_keys"))
         heads = Heads(
             self._segments("heads"), keys, self._signed, self._files.store_id, from_start=True
         )
-        wanted = [file for file in files if file.first <= cut.position]
+        looking = looked_at(self._files, self._portions(heads, cut), self._effort)
         # PostgreSQL takes one segment in while the next is looked at, and the one after fetched.
-        with ThreadPoolExecutor(1) as writer, Versions(from_start=True) as versions:
+        with (
+            ThreadPoolExecutor(1) as writer,
+            Versions(from_start=True) as versions,
+            closing(looking),
+            quick_threads(),
+        ):
             writing: Future[None] | None = None
-            for entry, opened in self._ahead(wanted):
-                events = self._check.look_at(opened.plain, entry)
-                versions.add(entry.name, events.firsts, events.lasts)
-                count = min(entry.count, cut.size - self._tree.size)
-                seals = self._grow(heads, events, entry, count)
-                rows = events.rows(opened.plain, count)
+            for looked, fetched in looking:
+                versions.add(looked.entry.name, looked.firsts, looked.lasts)
+                count = min(looked.entry.count, cut.size - self._tree.size)
+                seals = self._grow(heads, looked, cut)
                 if writing is not None:
                     writing.result()
-                columns = opened.header.columns
-                writing = writer.submit(self._write, columns, rows, entry, seals)
+                writing = writer.submit(self._write, looked, fetched, count, seals)
                 self._told("load", self._tree.size, cut.size)
             if writing is not None:
                 writing.result()
@@ -105,41 +118,42 @@ class Loading:
         if found[0] != cut.size or (whole and found != (newest.size, newest.root)):
             raise BadArchive("root_differs", "The log is another than the manifest says")
 
-    def _grow(self, heads: Heads, events: Events, entry: FileEntry, count: int) -> list[Sealed]:
-        """The tree over the next events of a segment; the seals that end among them."""
-        begun = self._tree.size
-        stretch = Stretch(begun, events.leaves)
-        if stretch.own_root != entry.root:
-            raise BadArchive("root_differs", "Its events are others", file=entry.name)
+    def _portions(self, heads: Heads, cut: Cut) -> Iterator[Portion]:
+        start, store_id = 0, self._files.store_id
+        for entry in self._chain.files("events"):
+            if entry.first > cut.position:
+                return
+            end = start + entry.count
+            last = min(end, cut.size)
+            sizes = sorted({*heads.sizes(last), last, end})
+            yield Portion(entry=entry, start=start, sizes=sizes, store_id=store_id, kept=True)
+            start = end
+
+    def _grow(self, heads: Heads, looked: Looked, cut: Cut) -> list[Sealed]:
+        """The tree over the next events, up to the cut; the seals that end among them."""
         seals: list[Sealed] = []
-        for size in heads.sizes(begun + count):
-            self._join(stretch, events, size)
-            last = size - begun - 1
-            head = heads.look_at(Mark(self._tree.root, events.positions[last], events.times[last]))
-            seals.append((head, size - len(self._leaves), self._leaves, self._nodes))
-            self._leaves, self._nodes = [], {}
-        self._join(stretch, events, begun + count)
+        for stop in looked.stops:
+            if stop.size > cut.size:
+                break
+            completed = self._tree.join(stop.parts)
+            self._leaves += stop.leaves
+            self._nodes |= stop.nodes
+            self._nodes |= {node: of for node, of in completed.items() if _is_kept(node)}
+            if heads.wait_at(stop.size):
+                head = heads.look_at(Mark(self._tree.root, stop.position, stop.recorded_at))
+                former_size = stop.size - len(self._leaves) // HASH_BYTES
+                seals.append((head, former_size, bytes(self._leaves), self._nodes))
+                self._leaves, self._nodes = bytearray(), {}
         if not heads.left:
             # Nothing in the archive seals them: whoever serves the store seals them anew.
-            self._leaves, self._nodes = [], {}
+            self._leaves, self._nodes = bytearray(), {}
         return seals
 
-    def _join(self, stretch: Stretch, events: Events, size: int) -> None:
-        """The tree up to a size, which is one within the stretch."""
-        former, above = self._tree.size, NODE_HEIGHT_MIN - 1
-        completed = self._tree.join(stretch.parts(former, size))
-        self._nodes |= stretch.nodes(former, size, above=above)
-        self._nodes |= {node: of for node, of in completed.items() if node[0] > above}
-        self._leaves += events.leaves[former - stretch.start : size - stretch.start]
-
-    def _write(
-        self,
-        columns: Sequence[str],
-        rows: Sequence[Row],
-        entry: FileEntry,
-        seals: Sequence[Sealed],
-    ) -> None:
-        self._copy("events", columns, rows, entry)
+    def _write(self, looked: Looked, fetched: Fetched, count: int, seals: Sequence[Sealed]) -> None:
+        """The first rows of a segment, and the seals that end among them."""
+        opened = fetched.opened()
+        rows = _rows(opened.plain, looked.ends[:count])
+        self._copy("events", opened.header.columns, rows, looked.entry)
         if not seals:
             return
         nodes = dict(chained.from_iterable(nodes.items() for *_, nodes in seals))
@@ -191,24 +205,24 @@ class Loading:
         for entry in self._chain.files(content):
             yield entry.name, self._files.segment(entry)
 
-    def _ahead(self, files: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, Opened]]:
-        """The next is fetched and decompressed while this one is looked at."""
-        with ThreadPoolExecutor(1) as thread:
-            coming = None
-            for place, entry in enumerate(files):
-                opened = (coming or thread.submit(self._files.opened, entry)).result()
-                following = files[place + 1] if place + 1 < len(files) else None
-                coming = following and thread.submit(self._files.opened, following)
-                yield entry, opened
-
     def _named(self, name: str) -> sql.Composed:
         return sql.SQL(SQL[name]).format(schema=sql.Identifier(self._store.schema))
+
+
+def _is_kept(node: Node) -> bool:
+    return node[0] >= NODE_HEIGHT_MIN
 
 
 def _columns_of(seal: Sealed) -> dict[str, object]:
     head, former_size, leaves, _ = seal
     columns = {name: getattr(head, name) for name in Head.__dataclass_fields__}
-    return {**columns, "former_size": former_size, "leaves": b"".join(leaves)}
+    return {**columns, "former_size": former_size, "leaves": leaves}
+
+
+def _rows(plain: bytes, ends: Sequence[int]) -> list[bytes]:
+    """Of a body, without the length before each."""
+    begins = chained((0,), ends)
+    return [plain[begin + 4 : end] for begin, end in zip(begins, ends, strict=False)]
 
 
 def _answered_until(row: memoryview, entry: FileEntry) -> int:

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import get_args
 
 from application.archives.chain import Catalogue, Chain, ManifestFile
@@ -16,20 +15,25 @@ from application.archives.ports import Repository, Told
 from application.archives.retention import STATE_AGE_MAX, may_be_missing
 from application.seals.ports import SignatureCheck
 from domain.merkle import Tree
-from infrastructure.archives.ahead import in_order, processes
-from infrastructure.archives.checking import Looked, Portion, PortionCheck, look_at_content
-from infrastructure.archives.encryption import DataKey, Keys
+from infrastructure.archives.ahead import in_order
+from infrastructure.archives.checking import (
+    ALONE,
+    FETCHED_AHEAD,
+    Effort,
+    Looked,
+    Portion,
+    looked_at,
+)
+from infrastructure.archives.encryption import Keys
 from infrastructure.archives.files import Files
 from infrastructure.archives.head_rows import POSTGRES_EPOCH, Heads, Mark, seal_keys_in
 from infrastructure.archives.other_rows import look_at_requests, look_at_table
 from infrastructure.archives.replaying import Replaying
-from infrastructure.archives.segment import Opened, Segment
-from infrastructure.archives.versions import AGGREGATES_MAX, Versions
+from infrastructure.archives.segment import Segment
+from infrastructure.archives.versions import Versions
 from infrastructure.seals.signer import signed
 
 LEVEL_MAX = 3
-FETCHED_AHEAD = 2
-"""Segments, on a thread: what is fetched, hashed, decrypted and decompressed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +50,6 @@ class Verified:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How a verification is done: by so many processes besides this one when more than one, with so
-    many aggregates in memory, and the rest in temporary files of a folder."""
-
-    processes: int = 1
-    aggregates_max: int = AGGREGATES_MAX
-    folder: Path | None = None
-
-
 def verify_archive(  # noqa: PLR0917 - the first six are always there
     repository: Repository,
     catalogue: Catalogue,
@@ -66,7 +60,7 @@ def verify_archive(  # noqa: PLR0917 - the first six are always there
     *,
     whole: bool = True,
     sha256: str | None = None,
-    effort: Effort = Effort(),
+    effort: Effort = ALONE,
 ) -> Verified:
     """Whether an archive is what was written, at a level from 0 to 3, with all that it continues;
     without `whole` only what it adds, which goes on from what the manifest before has signed.
@@ -175,7 +169,9 @@ class Verifying:
                     folder=self._effort.folder,
                 )
             )
-            for looked in self._looked(self._portions(heads, begin), opened):
+            portions = self._portions(heads, begin)
+            looking = looked_at(self._files, portions, self._effort)
+            for looked, _ in opened.enter_context(closing(looking)):
                 former_at = _check_times(looked, former_at)
                 for stop in looked.stops:
                     tree.join(stop.parts)
@@ -214,26 +210,6 @@ class Verifying:
             store_id = self._newest.store_id
             yield Portion(entry=entry, start=start, sizes=sizes, store_id=store_id)
             start = end
-
-    def _looked(self, portions: Iterator[Portion], opened: ExitStack) -> Iterator[Looked]:
-        """Here, with what the rows come out of on a thread; or in other processes altogether."""
-        threads = opened.enter_context(ThreadPoolExecutor(1))
-        if self._effort.processes > 1:
-            pool = processes(self._effort.processes)
-            opened.callback(pool.shutdown, cancel_futures=True)
-            tasks = in_order(threads, self._task, portions, ahead=FETCHED_AHEAD)
-            ahead = 2 * self._effort.processes
-            yield from in_order(pool, look_at_content, tasks, ahead=ahead)
-            return
-        check = PortionCheck()
-        for portion, segment in in_order(threads, self._opened, portions, ahead=FETCHED_AHEAD):
-            yield check.look_at(portion, segment)
-
-    def _task(self, portion: Portion) -> tuple[Portion, bytes, DataKey | None]:
-        return portion, *self._files.with_key(portion.entry)
-
-    def _opened(self, portion: Portion) -> tuple[Portion, Opened]:
-        return portion, self._files.opened(portion.entry)
 
     def _segments(self, content: Content) -> Iterator[tuple[FileEntry, Segment]]:
         for entry in self._entries_of(content):

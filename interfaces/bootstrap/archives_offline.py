@@ -7,8 +7,9 @@ from uuid import UUID
 from application.archives.chain import ManifestFile
 from application.archives.faults import BadArchive
 from application.archives.ports import Told
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.encryption import DataKeys
-from infrastructure.archives.verifying import Effort, Verified, verify_archive
+from infrastructure.archives.verifying import Verified, verify_archive
 from infrastructure.seals.signer import Ed25519Signer
 from infrastructure.security import signing_key
 from infrastructure.settings import Settings

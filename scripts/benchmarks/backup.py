@@ -32,6 +32,7 @@ from application.ids import uuid7
 from benchmarks import our_seals, ours
 from benchmarks.timing import rate_in_flight
 from domain.catalogue import EVENTS
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.child import ArchivistProcess
 from infrastructure.archives.collecting import snapshot_of
 from infrastructure.archives.encryption import DataKeys
@@ -40,7 +41,7 @@ from infrastructure.archives.loading import Loading
 from infrastructure.archives.next_store import NextStore, owner_session
 from infrastructure.archives.restoring import source_of
 from infrastructure.archives.taking import Order, Taken, Taking
-from infrastructure.archives.verifying import Effort, verify_archive
+from infrastructure.archives.verifying import verify_archive
 from infrastructure.postgres.embedded_programs import find_programs
 from infrastructure.seals.signer import Ed25519Signer, signed
 from infrastructure.security import signing_key

@@ -10,10 +10,11 @@ import pytest
 
 from application.archives.faults import BadArchive
 from application.archives.format import key_name
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.encryption import DataKey, DataKeys
 from infrastructure.archives.files import Files
 from infrastructure.archives.replaying import Replaying
-from infrastructure.archives.verifying import Effort, verify_archive
+from infrastructure.archives.verifying import verify_archive
 from infrastructure.archives.versions import Versions
 from tests.archive_forge import LOOKING_HARD, Forge
 from tests.faults.hostile_case import a_segment, content_of, overwrite, path_of
