@@ -139,6 +139,13 @@ class Settings(BaseSettings):
     backup_verify_level: int = Field(
         2, ge=2, le=3, description="How thoroughly an archive is verified once it is stored."
     )
+    backup_processes: int = Field(
+        1,
+        ge=1,
+        le=32,
+        description="How many processes look at the events of an archive that is verified, drilled "
+        "or restored, beside the one that does the rest; 1: that one does it too.",
+    )
     backup_recipients: Annotated[
         tuple[Annotated[str, Field(max_length=200)], ...], BeforeValidator(listed), NoDecode
     ] = Field(

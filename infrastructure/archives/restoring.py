@@ -14,6 +14,7 @@ from application.archives.format import SEGMENT_ROWS_MAX, Table
 from application.archives.ports import JobFailed, Repository, Told
 from domain.merkle import Tree
 from domain.task import Task
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.cutting import Cut, cut_of
 from infrastructure.archives.encryption import DataKeys
 from infrastructure.archives.files import Files
@@ -110,6 +111,7 @@ def build(
     *,
     urls: tuple[str, str],
     tables: Chain | None,
+    effort: Effort,
     told: Told,
 ) -> Built:
     """Into a new schema, in place of what a former attempt left there. `urls` are the owner's and
@@ -123,7 +125,7 @@ def build(
         store.make(owner_url, application_url)
     except MigrationFailed as error:
         raise JobFailed("migration_failed", str(error)) from error
-    loading = Loading(store, source.chain, source.files, signed, told)
+    loading = Loading(store, source.chain, source.files, signed, told, effort=effort)
     tree = loading.load(cut, tables=tables)
     with translated():
         contents = contents_of(store.connection, store.schema)

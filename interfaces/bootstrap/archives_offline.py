@@ -44,8 +44,9 @@ def verify_offline(
     there = _settings_at(settings, store_url)
     store, file = _found(stores_at(settings, store_url), there, archive_id, store_id)
     keys = DataKeys(store.repository, settings.backup_identity_file)
+    effort = Effort(processes=settings.backup_processes)
     verified = verify_archive(
-        store.repository, store.catalogue, file, level, keys, told, effort=Effort()
+        store.repository, store.catalogue, file, level, keys, told, effort=effort
     )
     return OfflineFinding(store=store, file=file, verified=verified)
 

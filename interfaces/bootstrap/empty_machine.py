@@ -10,6 +10,7 @@ from application.archives.ports import Repository, Told
 from application.archives.restored import RESTORER
 from application.seals.head import key_id_of
 from domain.errors import Invalid
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.next_store import NextStore, restoring, translated
 from infrastructure.archives.restoring import Source, build, source_of
 from infrastructure.archives.switching import refuse_events
@@ -51,6 +52,7 @@ def restore_into_empty(
     # What the archive lacks is found before this machine has anything.
     tables, cut = source.tables(), source.cut()
     source.require_readable(cut)
+    effort = Effort(processes=settings.backup_processes)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = database_of(
         settings.data_dir,
@@ -65,7 +67,9 @@ def restore_into_empty(
                 refuse_events(connection)
             store = NextStore(connection)
             with store.thrown_away_unless_done():
-                built = build(store, source, cut, urls=urls, tables=tables, told=told)
+                built = build(
+                    store, source, cut, urls=urls, tables=tables, effort=effort, told=told
+                )
                 told("switch", 0, 1)
                 change = change_of(store.schema, source, built, live_epoch=None)
                 # Made no sooner: a key that a failure left would vouch for archives here.

@@ -100,7 +100,7 @@ class Bench:
         )
         assert found.events == taken.chain.newest.size
 
-    def load(self, taken: Taken, owner_url: str) -> None:
+    def load(self, taken: Taken, owner_url: str, processes: int) -> None:
         """Into a database of its own, with its indexes and seals; without read models."""
         source = source_of(
             self.repository,
@@ -115,7 +115,8 @@ class Bench:
         with owner_session(owner_url) as connection:
             store = NextStore(connection, "musterroll")
             store.make(owner_url, application)
-            loading = Loading(store, source.chain, source.files, signed, lambda *_: None)
+            effort, told = Effort(processes=processes), lambda *_: None
+            loading = Loading(store, source.chain, source.files, signed, told, effort=effort)
             loading.load(source.cut(), tables=source.chain)
 
     def program(self, name: str, *words: str) -> None:
@@ -212,8 +213,9 @@ def rates(bench: Bench, events: int, rounds: int) -> dict[str, list[float]]:
         note("full", timed(lambda: taken.append(bench.full())))  # noqa: B023
         note("verify", timed(lambda: bench.verify(taken[0], 1)))  # noqa: B023
         note("verify_2_processes", timed(lambda: bench.verify(taken[0], 2)))  # noqa: B023
-        with bench.another_database() as owner_url:
-            note("restore", timed(lambda: bench.load(taken[0], owner_url)))  # noqa: B023
+        for processes, name in ((1, "restore"), (2, "restore_2_processes")):
+            with bench.another_database() as owner_url:
+                note(name, timed(lambda: bench.load(taken[0], owner_url, processes)))  # noqa: B023
         dumping = ("-Fc", "-t", "musterroll.events", "-f", str(dump), bench.urls.owner)
         note("pg_dump", timed(lambda: bench.program("pg_dump", *dumping)))  # noqa: B023
         with bench.another_database() as owner_url:

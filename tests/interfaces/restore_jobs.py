@@ -8,12 +8,13 @@ from tests.conftest import Database
 from tests.interfaces.service import Service
 
 
-def context_of(service: Service, database: Database) -> JobContext:
-    """As the service would tell it to a process of its own."""
+def context_of(service: Service, database: Database, **changes: Any) -> JobContext:
+    """As the service would tell it to a process of its own; with some other settings."""
     process = service.process
+    settings = process.settings.model_copy(update=changes)
     return JobContext(
         {
-            **job_settings(process.settings),
+            **job_settings(settings),
             "database_url": database.url,
             "owner_url": database.owner_url,
             "trusted_keys": [process._seals.signer.key_id],

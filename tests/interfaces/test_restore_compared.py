@@ -75,6 +75,22 @@ def test_a_synthetic_archive_is_compared_as_what_it_was_made_of(
     assert drilled["code"] == "read_model_differs"
 
 
+def test_a_drill_by_several_processes_comes_to_the_same(
+    service: Service, client: httpx.Client, database: Database
+) -> None:
+    for _ in range(3):
+        submitted(client)
+    archive = backed_up(client)
+    alone = drill.run(context_of(service, database), request_of(service, archive), told)
+
+    many = context_of(service, database, backup_processes=2)
+    together = drill.run(many, request_of(service, archive), told)
+
+    assert many.effort.processes == 2
+    assert {**together, "seconds": 0} == {**alone, "seconds": 0}
+    assert together["equal"], together
+
+
 def test_an_old_archive_is_drilled_without_the_accounts_that_retention_took(
     service: Service, client: httpx.Client, database: Database, tmp_path: Path
 ) -> None:

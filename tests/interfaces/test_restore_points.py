@@ -82,6 +82,7 @@ def built_at(context: Any, request: dict[str, Any], position: int, both: tuple[s
             source.cut(position=position),
             urls=both,
             tables=None,
+            effort=context.effort,
             told=told,
         )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from application.archives.ports import Repository
     from application.seals.ports import Signer
+    from infrastructure.archives.checking import Effort
     from infrastructure.settings import Settings
 
 KEY_FILE_NAME = "seal-key.pem"
@@ -34,6 +35,13 @@ class JobContext:
         from infrastructure.settings import Settings  # noqa: PLC0415
 
         return Settings(**self._told["settings"])
+
+    @property
+    def effort(self) -> "Effort":
+        """How hard it is looked at what archives hold."""
+        from infrastructure.archives.checking import Effort  # noqa: PLC0415
+
+        return Effort(processes=self.settings.backup_processes)
 
     @property
     def seal_key_file(self) -> Path:

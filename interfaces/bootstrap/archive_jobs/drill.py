@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from application.archives.faults import BadArchive
 from application.archives.ports import JobFailed, Told
 from domain.errors import DatabaseUnavailable
+from infrastructure.archives.checking import Effort
 from infrastructure.archives.next_store import SQL, NextStore, owner_session, translated
 from infrastructure.archives.restoring import Source, build
 from infrastructure.archives.verifying import may_be_gone
@@ -37,7 +38,7 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
     fault: tuple[str, str, str | None] | None = None
     with scratch_database(*urls_of(context)) as urls:
         try:
-            fault = _drilled(source, urls, told)
+            fault = _drilled(source, urls, context.effort, told)
         except BadArchive as error:
             fault = error.fault, error.message, error.file
     return {
@@ -53,14 +54,16 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
 
 
 def _drilled(
-    source: Source, urls: tuple[str, str], told: Told
+    source: Source, urls: tuple[str, str], effort: Effort, told: Told
 ) -> tuple[str, str, str | None] | None:
     """With accounts and the like as well, unless retention may have taken them."""
     with owner_session(urls[0]) as connection:
         store = NextStore(connection, SCHEMA)
         swept = may_be_gone(source.catalogue, source.file)
         tables = None if swept else source.chain
-        built = build(store, source, source.cut(), urls=urls, tables=tables, told=told)
+        built = build(
+            store, source, source.cut(), urls=urls, tables=tables, effort=effort, told=told
+        )
     if not built.different:
         return None
     message = f"Folded anew, {', '.join(built.different)} is not what it was."

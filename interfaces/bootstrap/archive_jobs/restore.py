@@ -33,7 +33,9 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
         refuse_ended(connection, request["epoch"])
         store = NextStore(connection)
         with store.thrown_away_unless_done():
-            built = build(store, source, cut, urls=urls, tables=None, told=told)
+            built = build(
+                store, source, cut, urls=urls, tables=None, effort=context.effort, told=told
+            )
             told("switch", 0, 1)
             change = change_of(store.schema, source, built, live_epoch=request["epoch"])
             switch = switch_of(store, urls, context.signer(), request["actor"], built)

@@ -1,5 +1,5 @@
 """Verifies an archive: `{"store_id", "archive_id", "sha256" (of its manifest, or null), "level"}`,
-and perhaps `"processes"`: by so many besides this one, and `"whole"`: false, when what it continues
+and perhaps `"whole"`: false, when what it continues
 was verified before. Without a level, that of the settings."""
 
 from typing import Any
@@ -7,7 +7,6 @@ from uuid import UUID
 
 from application.archives.chain import Catalogue
 from application.archives.ports import Told
-from infrastructure.archives.checking import Effort
 from infrastructure.archives.encryption import DataKeys
 from infrastructure.archives.verifying import Verified, verify_archive
 from infrastructure.seals.signer import signed
@@ -31,7 +30,7 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
         DataKeys(repository, context.settings.backup_identity_file),
         told,
         whole=request.get("whole", True),
-        effort=Effort(processes=request.get("processes", 1)),
+        effort=context.effort,
     )
     return members_of(found)
 
