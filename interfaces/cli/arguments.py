@@ -1,6 +1,7 @@
 """How values are written on the command line: JSON, labels, moments, lists."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -78,7 +79,7 @@ def parse_scopes(texts: Iterable[str]) -> list[str]:
 
 def _json_of(text: str, *, source: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Misuse(
             f"{source} holds no JSON ({error}). A plain text needs its quotes: '\"hello\"'."
@@ -88,6 +89,13 @@ def _json_of(text: str, *, source: str) -> Any:
 def _refuse_constant(name: str) -> NoReturn:
     """NaN and Infinity are Python's, not JSON's, and would arrive as null. Raises ValueError."""
     raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(digits: str) -> float:
+    """What is too large becomes infinite, and would arrive as null. Raises ValueError."""
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return number
 
 
 def _text_of(path: Path) -> str:

@@ -35,7 +35,9 @@ def test_a_text_without_quotes_is_refused_with_a_hint() -> None:
         parse_json("hello", option="--input")
 
 
-@pytest.mark.parametrize("text", ["NaN", "[-Infinity]", "1" * 5000, "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["NaN", "[-Infinity]", "[1e999]", "-1e400", "1" * 5000, "[" * 100_000]
+)
 def test_what_python_alone_takes_for_json_is_refused(text: str) -> None:
     with pytest.raises(Misuse, match="--input holds no JSON"):
         parse_json(text, option="--input")

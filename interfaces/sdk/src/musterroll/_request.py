@@ -1,5 +1,6 @@
 """A request as a value, and plans: how several requests make one call."""
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -108,11 +109,25 @@ def command(
 
 def encoded(body: Any) -> bytes:
     """As JSON. Raises Invalid (`bad_json`) for what it cannot say, such as a whole number of more
-    than 64 bits."""
+    than 64 bits, or a float that is none or infinite."""
     try:
-        return orjson.dumps(body)
+        content = orjson.dumps(body)
     except TypeError as error:
         raise Invalid(f"This cannot be sent as JSON: {error}.", code="bad_json") from error
+    # Such a float becomes null, and would arrive as that.
+    if b"null" in content and _is_unsayable(body):
+        message = "This cannot be sent as JSON: it holds a float that is nan or infinite."
+        raise Invalid(message, code="bad_json")
+    return content
+
+
+def _is_unsayable(part: Any) -> bool:
+    """Whether a float in it is no number of JSON's."""
+    if isinstance(part, float):
+        return not math.isfinite(part)
+    if isinstance(part, dict):
+        return any(map(_is_unsayable, part.values()))
+    return isinstance(part, list | tuple) and any(map(_is_unsayable, part))
 
 
 def of(model: type[M]) -> Callable[[Any], M]:
