@@ -56,7 +56,9 @@ class Duty:
             # A task of its own: on Python 3.11 a group that failed leaves its task looking
             # cancelled.
             await asyncio.create_task(self._work())
-            log.error("duty_ended", duty=self.name)
+            # What asks whether it was cancelled ends by itself then, as it should.
+            if not cancelled():
+                log.error("duty_ended", duty=self.name)
         except asyncio.CancelledError:
             # Something that the work waited for was cancelled, and not we.
             if cancelled():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -132,6 +132,27 @@ def test_work_that_ended_or_was_cancelled_from_within_is_begun_again() -> None:
             await until(lambda: len(begun) == 3)
 
     played(story)
+
+
+def test_work_that_ends_because_it_was_cancelled_is_no_fault() -> None:
+    """As where the cancellation is lost in a wait, and the loop asks for it."""
+
+    async def story() -> None:
+        begun = asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            while not duties.cancelled():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+        async with at_work(work):
+            await begun.wait()
+
+    with capture_logs() as lines:
+        played(story)
+
+    assert lines == []
 
 
 def test_a_duty_tells_that_it_keeps_failing_until_it_has_got_over_it() -> None:
