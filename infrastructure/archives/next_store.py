@@ -53,7 +53,7 @@ class NextStore:
         try:
             yield
         except BaseException:
-            with suppress(DatabaseUnavailable):
+            with suppress(DatabaseUnavailable, DiskFull):
                 self.drop()
             raise
 

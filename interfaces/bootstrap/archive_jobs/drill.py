@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from application.archives.faults import BadArchive
+from application.archives.faults import BadArchive, DiskFull
 from application.archives.ports import JobFailed, Told
 from domain.errors import DatabaseUnavailable
 from infrastructure.archives.checking import Effort
@@ -75,7 +75,8 @@ def _drilled(
 def scratch_database(owner_url: str, application_url: str) -> Iterator[tuple[str, str]]:
     """The URLs of an empty database on the same server, which is gone in the end, or when the next
     drill begins. Its name tells whose it is: while this session lives nobody else drops it. What a
-    drill left behind that was killed goes first. Raises JobFailed, DatabaseUnavailable."""
+    drill left behind that was killed goes first. Raises JobFailed, DatabaseUnavailable,
+    DiskFull."""
     with owner_session(owner_url) as connection:
         name = f"musterroll_drill_{connection.info.backend_pid}_{uuid4().hex}"
         try:
@@ -93,7 +94,7 @@ def scratch_database(owner_url: str, application_url: str) -> Iterator[tuple[str
             yield make_conninfo(owner_url, dbname=name), make_conninfo(application_url, dbname=name)
         finally:
             # What came of the drill is worth more than that it is tidy.
-            with suppress(DatabaseUnavailable):
+            with suppress(DatabaseUnavailable, DiskFull):
                 _drop(connection, name)
 
 
