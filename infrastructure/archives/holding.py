@@ -18,7 +18,8 @@ SQL = load("archives.sql")
 @contextmanager
 def writing(url: str) -> Iterator[None]:
     """What is written or named meanwhile, nobody lets go before its manifest is there. Waits for
-    who lets go, which takes a moment. Raises DatabaseUnavailable."""
+    who lets go: a moment, or a request for each segment where it asks which data keys are named.
+    Raises DatabaseUnavailable."""
     with _session(url) as connection:
         with translated():
             connection.execute(SQL["hold"])
