@@ -66,7 +66,11 @@ def described(settings: Settings) -> str:
     Raises BadRepositoryUrl, RepositoryUnavailable."""
     place = place_of(settings)
     if isinstance(place, Path):
-        return _folder_in_words(place.absolute())
+        folder = place.absolute()
+        try:
+            return _folder_in_words(folder)
+        except OSError as error:
+            raise RepositoryUnavailable(f"{folder.as_uri()}: {error.strerror}.") from error
     url = f"s3://{place.name}/{place.prefix}"
     above, _, last = url.rstrip("/").rpartition("/")
     if _is_store(last):
@@ -81,7 +85,9 @@ def place_of(settings: Settings) -> Path | Bucket:
         return settings.data_dir / FOLDER_NAME
     scheme, separator, rest = url.partition("://")
     if not separator and "\0" not in url and not url.startswith(("s3:", "file:")):
-        return Path(url).expanduser()
+        # The home of nobody who is known here is no folder.
+        with suppress(RuntimeError):
+            return Path(url).expanduser()
     if scheme == "file" and (path := unquote(rest)).startswith("/") and "\0" not in path:
         return Path(path)
     if scheme == "s3":

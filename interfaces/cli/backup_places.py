@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -23,8 +23,12 @@ def place_at(option: str, url: str) -> str:
     """As the service takes it: a folder from the root on. Raises Misuse for nothing at all."""
     if not url.strip():
         raise Misuse(f"{option} wants a folder, file:///folder or s3://bucket/prefix.")
-    named = "://" in url or url.startswith(("s3:", "file:"))
-    return url if named else str(Path(url).expanduser().absolute())
+    if "://" in url or url.startswith(("s3:", "file:")):
+        return url
+    # ~nobody is refused by whoever looks there.
+    with suppress(RuntimeError):
+        return str(Path(url).expanduser().absolute())
+    return url
 
 
 def id_given(option: str, text: str | None) -> UUID | None:

@@ -11,6 +11,7 @@ from application.archives.format import LATEST
 from infrastructure.archives.stores import (
     BadRepositoryUrl,
     Bucket,
+    described,
     open_repository,
     place_of,
     store_ids,
@@ -48,6 +49,7 @@ def test_a_setting_means_a_folder_or_a_bucket(setting: str | None, place: Path |
 @pytest.mark.parametrize(
     "setting",
     [
+        "~nobody-of-this-name/hunter2",
         "s3://",
         "s3:///prefix",
         "s3://Bucket/prefix",
@@ -131,3 +133,16 @@ def test_what_a_lock_is_set_to_holds(server: S3Server) -> None:
 
     found = server.client.head_object(Bucket=bucket, Key=f"{STORE}/keys/{'0a' * 16}.age")
     assert found["ObjectLockMode"] == "COMPLIANCE"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    # As of one that may be read and not entered, which root may.
+    monkeypatch.setattr(Path, "is_dir", denied)
+
+    with pytest.raises(RepositoryUnavailable, match="Permission denied"):
+        described(Settings(backup_store=str(tmp_path)))

@@ -36,6 +36,7 @@ def said_of(machine: Path, capsys: pytest.CaptureFixture[str], place: str, *flag
         (" ", 2, "--restore-from wants a folder"),
         ("ftp://example.org/backups", 2, "neither a folder, nor file:///folder"),
         ("http://127.0.0.1:9/backups", 2, "neither a folder, nor file:///folder"),
+        ("~nobody-of-this-name/backups", 2, "neither a folder, nor file:///folder"),
         ("s3:/bucket/prefix", 2, "nor s3://bucket/prefix"),
         ("s3://", 2, "nor s3://bucket/prefix"),
         ("s3://Bucket/..", 2, "nor s3://bucket/prefix"),
