@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
-from application.access import Principal
 from application.archives.faults import BadArchive
 from application.archives.format import time_from, time_text
 from application.archives.job_runner import Jobs
 from application.archives.jobs import JobStatus
 from application.archives.ports import Archivist, JobFailed, Told
+from application.archives.restored import RestoreOrder, order_members
 from application.cursor import Cursor
 from application.ports import Store
 from domain.errors import Conflict, ControlPlaneError, Invalid, Unavailable
@@ -159,7 +159,7 @@ class Restores:
         *,
         to_position: int | None = None,
         to_time: datetime | None = None,
-        by: Principal,
+        order: RestoreOrder,
     ) -> tuple[Plan, JobStatus]:
         """Begin what the plan says. When the job is done this process is of an epoch that has
         ended, and starts anew: the job is known no more then.
@@ -167,13 +167,13 @@ class Restores:
         Raises what `plan` raises.
         """
         plan = await self.plan(archive_id, to_position=to_position, to_time=to_time)
-        request = self._request(archive_id, plan.position, None) | self._asked(by)
+        request = self._request(archive_id, plan.position, None) | self._ordered(order)
         return plan, self._jobs.start("restore", archive_id, partial(self._run, "restore", request))
 
-    def undo(self, by: Principal) -> JobStatus:
+    def undo(self, order: RestoreOrder) -> JobStatus:
         """Begin to bring back the store that the last restore put aside. Raises JobUnderWay; the
         job fails with `nothing_to_undo`."""
-        request = {"store_id": str(self._store.store_id)} | self._asked(by)
+        request = {"store_id": str(self._store.store_id)} | self._ordered(order)
         return self._jobs.start("undo", None, partial(self._run, "undo", request))
 
     async def store(self) -> StoreStatus:
@@ -195,9 +195,9 @@ class Restores:
     async def _run(self, kind: str, request: dict[str, Any], told: Told) -> dict[str, Any]:
         return await self._archivist.run(kind, request, told)
 
-    def _asked(self, by: Principal) -> dict[str, Any]:
+    def _ordered(self, order: RestoreOrder) -> dict[str, Any]:
         """By whom, and in which epoch: it is done in no other."""
-        return {"actor": by.subject, "epoch": self._store.epoch}
+        return {"order": order_members(order), "epoch": self._store.epoch}
 
     def _request(
         self, archive_id: UUID, to_position: int | None, to_time: datetime | None

@@ -7,7 +7,6 @@ from uuid import UUID
 from application.archives.chain import Catalogue
 from application.archives.faults import BadArchive
 from application.archives.ports import Repository, Told
-from application.archives.restored import RESTORER
 from application.seals.head import key_id_of
 from domain.errors import Invalid
 from infrastructure.archives.checking import Effort
@@ -74,7 +73,7 @@ def restore_into_empty(
                 change = change_of(store.schema, source, built, live_epoch=None)
                 # Made no sooner: a key that a failure left would vouch for archives here.
                 signer = Ed25519Signer(signing_key.load_or_make(key_file))
-                restored = switch_of(store, urls, signer, RESTORER, built).run(change)
+                restored = switch_of(store, urls, signer, None, built).run(change)
     finally:
         database.stop()
     return {"position": restored.at_position, "events": restored.size, "epoch": restored.to_epoch}

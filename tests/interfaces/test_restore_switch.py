@@ -20,7 +20,7 @@ from infrastructure.postgres.pool import EPOCH_ENDED, session_of
 from interfaces.bootstrap.archive_jobs import drop_former, restore, undo
 from interfaces.bootstrap.archive_jobs.drill import scratch_database
 from tests.conftest import Database
-from tests.interfaces.restore_jobs import context_of, request_of, told
+from tests.interfaces.restore_jobs import ORDER, context_of, request_of, told
 from tests.interfaces.restored import backed_up, post, restored, store_of, undone
 from tests.interfaces.service import Service
 from tests.interfaces.test_backup_keeper import until
@@ -275,9 +275,7 @@ def built(
 
 def switch_of(service: Service, database: Database, connection: Any) -> Switch:
     signer = context_of(service, database).signer()
-    beginning = Beginning(
-        actor="user/admin", signer=signer, encode=CatalogueMapper().encode, tasks=()
-    )
+    beginning = Beginning(order=ORDER, signer=signer, encode=CatalogueMapper().encode, tasks=())
     return Switch(connection, database.url, beginning)
 
 

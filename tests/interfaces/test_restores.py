@@ -70,6 +70,41 @@ def test_an_undone_restore_brings_everything_back_but_what_came_since(
     assert position_of(submitted(client)) > position_of(between)
 
 
+def test_the_trail_of_the_store_that_serves_tells_who_ordered_a_restore_and_an_undoing(
+    client: httpx.Client,
+) -> None:
+    kept = submitted(client)
+    archive = backed_up(client)
+    traced = f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
+
+    restoring = client.post(
+        f"/v1/backups/{archive}/restore",
+        json={"to_position": position_of(kept)},
+        headers={"traceparent": traced},
+    )
+    in_epoch_after(client, 1, restoring.json()["job"])
+    of_restore = ordered(client)
+    undoing = client.post("/v1/backups/undo-restore")
+    in_epoch_after(client, 2, undoing.json())
+    of_undoing = ordered(client)
+
+    about = {"backup_id": archive, "to_position": str(position_of(kept)), "dry_run": "False"}
+    assert of_restore["data"] == {
+        "address": "127.0.0.1",
+        "method": "POST",
+        "route": "/v1/backups/{backup_id}/restore",
+        "about": about,
+        "request_id": restoring.headers["X-Request-ID"],
+        "status": 202,
+        "code": None,
+    }
+    assert of_restore["traceparent"] == traced
+    assert of_undoing["data"]["route"] == "/v1/backups/undo-restore"
+    assert of_undoing["data"]["request_id"] == undoing.headers["X-Request-ID"]
+    for entry in (of_restore, of_undoing):
+        assert (entry["type"], entry["actor"]) == ("audit.commanded", "user/admin")
+
+
 def test_what_agents_held_is_given_back_because_of_the_restore(
     service: Service, client: httpx.Client
 ) -> None:
@@ -242,6 +277,17 @@ def with_key(client: httpx.Client, key: str) -> dict[str, Any]:
     answer = client.post("/v1/tasks", json={"kind": "review"}, headers=headers)
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
+
+
+def ordered(client: httpx.Client) -> dict[str, Any]:
+    """What the audit trail tells of the order that began the epoch: the newest of its commands."""
+    params: dict[str, str | int] = {"type": "audit.commanded", "limit": 1}
+    found = client.get("/v1/audit/trail", params=params).raise_for_status().json()
+    (entry,) = found["items"]
+    (began,) = client.get("/v1/events", params={"type": "store.restored"}).json()["items"]
+    assert (entry["actor"], entry["commandid"]) == (began["actor"], began["commandid"])
+    shown: dict[str, Any] = entry
+    return shown
 
 
 def sealed(client: httpx.Client, receipt: dict[str, Any]) -> None:

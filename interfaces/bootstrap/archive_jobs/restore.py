@@ -1,10 +1,10 @@
-"""Restores an archive beside the live store and switches: as `plan`, and `{"epoch", "actor"}`; the
-epoch is the one that it ends."""
+"""Restores an archive beside the live store and switches: as `plan`, and `{"epoch", "order"}`; the
+epoch is the one that it ends, the order as `order_members` has it."""
 
 from typing import Any
 
 from application.archives.ports import Told
-from application.archives.restored import Beginning
+from application.archives.restored import Beginning, RestoreOrder, order_from
 from application.seals.ports import Signer
 from domain.restoration import Restoration
 from infrastructure.archives.next_store import NextStore, restoring
@@ -38,7 +38,8 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
             )
             told("switch", 0, 1)
             change = change_of(store.schema, source, built, live_epoch=request["epoch"])
-            switch = switch_of(store, urls, context.signer(), request["actor"], built)
+            order = order_from(request["order"])
+            switch = switch_of(store, urls, context.signer(), order, built)
             restored = switch.run(change)
     return {**result_of(restored), "different": list(built.different)}
 
@@ -75,11 +76,15 @@ def change_of(schema: str, source: Source, built: Built, *, live_epoch: int | No
 
 
 def switch_of(
-    store: NextStore, urls: tuple[str, str], signer: Signer, actor: str, built: Built
+    store: NextStore,
+    urls: tuple[str, str],
+    signer: Signer,
+    order: RestoreOrder | None,
+    built: Built,
 ) -> Switch:
-    """The switch that begins the epoch."""
+    """The switch that begins the epoch; without an order where there is no service yet."""
     beginning = Beginning(
-        actor=actor, signer=signer, encode=CatalogueMapper().encode, tasks=built.tasks
+        order=order, signer=signer, encode=CatalogueMapper().encode, tasks=built.tasks
     )
     return Switch(store.connection, urls[1], beginning)
 

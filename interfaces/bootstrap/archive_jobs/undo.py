@@ -1,5 +1,5 @@
-"""Brings back the store that the last restore put aside: `{"store_id", "epoch", "actor"}`;
-the epoch is the one that it ends."""
+"""Brings back the store that the last restore put aside: `{"store_id", "epoch", "order"}`;
+the epoch is the one that it ends, the order as `order_members` has it."""
 
 from hashlib import sha256
 from typing import Any
@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from application.archives.ports import JobFailed, Told
-from application.archives.restored import Beginning
+from application.archives.restored import Beginning, order_from
 from application.archives.restores import NothingToUndo
 from domain.merkle import Tree
 from infrastructure.archives.folding import folding
@@ -61,7 +61,7 @@ def run(context: JobContext, request: dict[str, Any], told: Told) -> dict[str, A
             live_epoch=request["epoch"],
         )
         beginning = Beginning(
-            actor=request["actor"],
+            order=order_from(request["order"]),
             signer=context.signer(),
             encode=CatalogueMapper().encode,
             tasks=tasks,

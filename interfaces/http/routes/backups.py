@@ -15,10 +15,12 @@ from application.archives.faults import (
 )
 from application.archives.jobs import JobNotFound, JobStatus, JobUnderWay
 from application.archives.listing import ARCHIVES
+from application.archives.restored import RestoreOrder
 from application.archives.restores import BeforeHistory, BeyondArchive, NothingToUndo
 from application.projections.archives import ArchiveRow
 from domain.archive import READY
 from domain.errors import ArchiveNotReady, VersionMismatch
+from interfaces.http.audit import asked_in
 from interfaces.http.operation import Call, Operation
 from interfaces.http.parameters import Parameters
 from interfaces.http.recent_answers import RecentAnswers
@@ -47,6 +49,8 @@ from interfaces.http.schemas.base import NoBody
 LOOK_SECONDS = 0.2
 SETTLED = frozenset({"verified", "failed", "expired"})
 SCOPE = "backups:admin"
+BEGUN = 202
+"""The status of an answer that tells of a job."""
 
 T = TypeVar("T")
 
@@ -106,14 +110,14 @@ async def restore(call: Call[RestoreBody, Parameters]) -> Response:
     body, restores, archive_id = call.body, call.process.restores, call.id_of("backup_id")
     call.concerns(**_end_of(body), dry_run=body.dry_run)
     if kept := _recent(call).find(call.key):
-        return repeated(kept, 202)
+        return repeated(kept, BEGUN)
     _require_epoch(call)
     await _require_ready(call, archive_id)
     if body.dry_run:
         plan = await restores.plan(archive_id, to_position=body.to_position, to_time=body.to_time)
         return answer({"plan": plan_of(plan), "job": None}, version=call.process.epoch)
     plan, job = await restores.restore(
-        archive_id, to_position=body.to_position, to_time=body.to_time, by=call.principal
+        archive_id, to_position=body.to_position, to_time=body.to_time, order=_order(call)
     )
     call.concerns(job_id=job.job_id)
     return _kept(call, {"plan": plan_of(plan), "job": job_of(job)}, job)
@@ -123,11 +127,11 @@ async def undo(call: Call[NoBody, Parameters]) -> Response:
     """POST /v1/backups/undo-restore."""
     restores = call.process.restores
     if kept := _recent(call).find(call.key):
-        return repeated(kept, 202)
+        return repeated(kept, BEGUN)
     _require_epoch(call)
     if not (await restores.store()).former:
         raise NothingToUndo("No store was put aside, or none is left.")
-    return await _begun(call, lambda: _at_once(restores.undo(call.principal)))
+    return await _begun(call, lambda: _at_once(restores.undo(_order(call))))
 
 
 async def show_job(call: Call[None, JobParameters]) -> Response:
@@ -186,7 +190,7 @@ async def _begun(
 ) -> Response:
     """A job that was begun, now or by the first of these requests."""
     if kept := _recent(call).find(call.key):
-        return repeated(kept, 202)
+        return repeated(kept, BEGUN)
     job = await begin()
     call.concerns(job_id=job.job_id)
     return _kept(call, job_of(job), job)
@@ -195,7 +199,7 @@ async def _begun(
 def _kept(call: Call[Any, Parameters], content: Any, job: JobStatus) -> Response:
     """Kept for a repetition, as a job is: in this process."""
     location = f"/v1/backups/jobs/{job.job_id}"
-    response = answer(content, 202, version=call.process.epoch, location=location)
+    response = answer(content, BEGUN, version=call.process.epoch, location=location)
     assert isinstance(response, Json), "it was rendered"
     _recent(call).keep(call.key, bytes(response.body))
     return response
@@ -211,6 +215,12 @@ def _require_epoch(call: Call[Any, Parameters]) -> None:
     process = call.process
     if call.version is not None and call.version != process.epoch:
         raise VersionMismatch(process.store_id, expected=call.version, found=process.epoch)
+
+
+def _order(call: Call[Any, Parameters]) -> RestoreOrder:
+    """This request, for the audit trail of the store that it brings: what this one's tells of it is
+    put aside with it."""
+    return RestoreOrder(origin=call.origin(), asked=asked_in(call.request.scope), status=BEGUN)
 
 
 def _end_of(body: RestoreBody) -> dict[str, object]:
