@@ -9,8 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from application.commands.tasks import ReportProgress
+from application.duties import Duty
 from application.lane import WAITING_MAX, TooMuchFolding
 from application.projections import runner
 from application.time_travel import frames as making
@@ -27,6 +29,8 @@ from tests.application.past import OTHER, Past, a_past, registration
 from tests.application.retold import Retold, retold
 from tests.conftest import Database
 from tests.given import ALICE, TENANT, a_specification, by
+
+SECONDS_MAX = 10
 
 
 @pytest.fixture
@@ -366,3 +370,26 @@ def test_two_that_keep_the_same_frames_do_it_once(past: Past, rng: random.Random
     )
 
     assert past.store.digests(head) == before
+
+
+def test_a_keeper_whose_epoch_has_ended_is_no_fault(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pools are closed then, before those who work with them end."""
+    monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.01)
+    working = Duty("frames", past.keeper.run)
+
+    async def story() -> None:
+        task = asyncio.create_task(working.run())
+        await asyncio.to_thread(past.desk.pool.close)
+        async with asyncio.timeout(SECONDS_MAX):
+            while not lines:  # noqa: ASYNC110 - what is waited for tells nobody
+                await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.wait([task])
+
+    with capture_logs() as lines:
+        past.run_story(story())
+
+    assert {(line["event"], line["log_level"]) for line in lines} == {("duty_waits", "info")}
+    assert lines[0]["duty"] == "frames"
