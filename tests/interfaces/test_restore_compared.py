@@ -1,6 +1,7 @@
 """Goal: what is derived never stands in the way of history, what was revoked stays so, and a plan
 tells all that is lost. Method: stores of services, restored by the jobs of the archivist."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,18 +14,21 @@ import psycopg
 import pytest
 
 from application.archives.chain import Catalogue
+from application.commands.archives import RecordDrilled
 from infrastructure.archives.restoring import source_of
 from infrastructure.archives.stores import open_repository
 from infrastructure.seals.signer import signed
 from interfaces.bootstrap.archive_jobs import drill, plan, restore
 from interfaces.bootstrap.empty_machine import restore_into_empty
 from tests.conftest import Database, fresh_database
+from tests.given import by
 from tests.interfaces.restore_jobs import context_of, request_of, told
 from tests.interfaces.restored import backed_up, post, restored, undone
 from tests.interfaces.service import Service
 from tests.interfaces.test_restore_empty import SUBJECT, settings_of, with_keys
 
 SECRET = "a long enough one"
+SECONDS_MAX = 30
 
 
 @pytest.fixture
@@ -128,6 +132,25 @@ def test_a_plan_counts_from_where_the_two_histories_part(
     assert planned["lost"]["after"] == f"3:{max(kept & living)}"
 
 
+def test_a_plan_takes_the_time_that_the_last_long_drill_here_took(
+    service: Service, client: httpx.Client, database: Database
+) -> None:
+    for _ in range(20):
+        submitted(client)
+    archive = backed_up(client)
+    request = request_of(service, archive, to_position=None, to_time=None)
+
+    estimates = []
+    for events in (0, 99_999, 100_000):
+        if events:
+            drilled_at_one_a_second(service, client, archive, events)
+        planned = plan.run(context_of(service, database), request, told)
+        estimates.append(planned["estimate_seconds"])
+
+    assert planned["events"] >= 20
+    assert estimates == [plan.SECONDS_MIN, plan.SECONDS_MIN, planned["events"]]
+
+
 def test_an_empty_machine_takes_an_old_history_and_the_newest_accounts(
     database: Database, tmp_path: Path
 ) -> None:
@@ -175,6 +198,23 @@ def test_digests_do_not_depend_on_how_a_database_shows_dates(
     drilled = drill.run(context_of(service, database), request_of(service, archive), told)
 
     assert drilled["equal"], drilled
+
+
+def drilled_at_one_a_second(
+    service: Service, client: httpx.Client, archive: str, events: int
+) -> None:
+    """As a drill records it, and shown in the list of archives."""
+    command = RecordDrilled(
+        origin=by("process/archives", tenant="default"),
+        archive_id=UUID(archive),
+        position=events,
+        events=events,
+        seconds=float(events),
+    )
+    recording = service.process.commands.execute(command)
+    receipt = asyncio.run_coroutine_threadsafe(recording, service.loop).result(SECONDS_MAX)
+    seen = {"seen": str(receipt.cursor)}
+    client.get(f"/v1/backups/{archive}", params=seen).raise_for_status()
 
 
 def reshaped(client: httpx.Client, database: Database) -> str:

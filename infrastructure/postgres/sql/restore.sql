@@ -41,6 +41,13 @@ SELECT max(position) FROM {schema}.events WHERE position = ANY (%s)
 -- How many events stand behind a position.
 SELECT count(*), min(position), max(position) FROM {schema}.events WHERE position > %s
 
+-- name: drilled
+-- The last drill after which all was equal, by the history of the archive whose newest one it is.
+SELECT state FROM {schema}.events
+WHERE aggregate_id = (SELECT archive_id FROM {schema}.archives WHERE drilled_equal ORDER BY drilled_at DESC LIMIT 1)
+  AND topic = 'archive.drilled'
+ORDER BY version DESC LIMIT 1
+
 -- name: leased
 -- Who holds something, as the board of a store says that was folded to its end.
 SELECT task_id FROM {schema}.task_board WHERE status IN ('assigned', 'running') ORDER BY task_id
