@@ -114,6 +114,7 @@ def test_json_is_a_result(result: object) -> None:
         ({1: 2}, "invalid_result"),
         ("\ud800", "invalid_result"),
         (2**70, "invalid_result"),
+        ([{"share": float("nan")}], "invalid_result"),
         (["a\0b"], "invalid_result"),
         ({"a\0b": 1}, "invalid_result"),
         (nested(65), "invalid_result"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from musterroll._request import encoded
+from musterroll.errors import Invalid
 from musterroll.task import TaskFailed
 
 RESULT_BYTES_MAX = 256 * 1024
@@ -17,16 +19,16 @@ CODE_BYTES_MAX = 100
 def completed(result: Any) -> dict[str, Any]:
     """The report of a result, or of why the service would not take it."""
     try:
-        encoded = orjson.dumps(result)
-    except TypeError as error:
-        return failed("invalid_result", f"the result is not JSON: {error}", retryable=False)
-    if len(encoded) > RESULT_BYTES_MAX:
-        found = f"the result has {len(encoded)} bytes, at most {RESULT_BYTES_MAX} are taken"
+        content = encoded(result)
+    except Invalid as error:
+        return failed("invalid_result", f"the result: {error}", retryable=False)
+    if len(content) > RESULT_BYTES_MAX:
+        found = f"the result has {len(content)} bytes, at most {RESULT_BYTES_MAX} are taken"
         return failed("result_too_large", found, retryable=False)
-    fault = _fault(orjson.loads(encoded), depth=1)
+    fault = _fault(orjson.loads(content), depth=1)
     if fault:
         return failed("invalid_result", fault, retryable=False)
-    return {"type": "completed", "result": orjson.Fragment(encoded)}
+    return {"type": "completed", "result": orjson.Fragment(content)}
 
 
 def raised(error: BaseException) -> dict[str, Any]:
