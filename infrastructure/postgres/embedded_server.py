@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infrastructure.postgres.embedded_cluster import ClusterFolder
-from infrastructure.postgres.embedded_errors import EmbeddedPostgresFailed
+from infrastructure.postgres.embedded_errors import EmbeddedPostgresFailed, FolderInUse
 from infrastructure.postgres.embedded_processes import POLL_SECONDS, clear_out
 from infrastructure.postgres.embedded_programs import PostgresPrograms
 
@@ -114,12 +114,12 @@ class KeptServer:
 def take_owner_lock(files: ClusterFolder) -> Iterator[None]:
     """The right to run a server in the folder, until we let it go or die.
 
-    Raises EmbeddedPostgresFailed when another process has it.
+    Raises FolderInUse when another process has it.
     """
     with _opened(files.owner_lock) as lock:
         if not _try_lock(lock):
             holder = os.pread(lock, 32, 0).decode().strip()
-            raise EmbeddedPostgresFailed(
+            raise FolderInUse(
                 f"Process {holder} already runs PostgreSQL in {files.folder}: "
                 "stop it, or choose another folder"
             )
