@@ -266,6 +266,9 @@ class PostgresReadModelStore(Generic[KeyT, RowT]):
         twin = f"{self._shape.table}_rebuilt"
         with connection_of(self._pool) as connection, connection.transaction():
             # The checkpoint first, as in every turn: two that lock in another order wait for ever.
+            # It is made where there is none, which waits for the first page of another rebuild:
+            # what that one commits would otherwise stand here without its rows.
+            connection.execute(SQL["begin"], (twin,))
             connection.execute(SQL["forget"], (twin,))
             connection.execute(sql.SQL(SQL["clear"]).format(table=sql.Identifier(twin)))
         return PostgresReadModelStore(self._pool, self._shape, table=twin)

@@ -3,10 +3,12 @@
 import queue
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -32,6 +34,8 @@ from tests.given import NOON
 from tests.history.test_stored_events import EXAMPLES, stored
 
 TABLES = tuple(MODELS)
+WAITING = """SELECT count(*) FROM pg_locks AS lock WHERE NOT granted AND pid IN (
+    SELECT pid FROM pg_stat_activity WHERE datname = current_database())"""
 
 
 @dataclass
@@ -264,6 +268,24 @@ def test_two_rebuilds_at_once_do_not_spoil_each_other(
 
     assert roll.digest(name) == expected
     assert roll.checkpoint(name) == roll.log.head()
+
+
+def test_a_rebuild_that_begins_in_the_midst_of_the_first_page_of_another_takes_back_all_of_it(
+    roll: Roll,
+) -> None:
+    store = store_of(roll.pool, "task_board")
+    twin = store.clear_rebuild()
+    beginning = threading.Thread(target=store.clear_rebuild)
+
+    with twin.turn(after=0, to=7) as turn:
+        turn.load([uuid4()])
+        beginning.start()
+        with psycopg.connect(roll.database.owner_url, autocommit=True) as owner:
+            while owner.execute(WAITING).fetchone() == (0,):
+                time.sleep(0.01)
+    beginning.join()
+
+    assert twin.checkpoint() == 0
 
 
 def test_a_rebuild_that_lags_is_not_put_in_the_place_of_a_model_that_came_further(
