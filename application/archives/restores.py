@@ -54,10 +54,14 @@ class NotEmpty(Conflict):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
     """What the live store has and the restored one will not: how many events, behind one cursor and
-    up to another."""
+    up to another. `first` is the cursor of the first, of type `first_type`, recorded at
+    `first_at`."""
 
     events: int
     after: str
+    first: str
+    first_type: str
+    first_at: datetime
     until: str
 
 
@@ -212,7 +216,10 @@ class Restores:
 
 def plan_members(plan: Plan) -> dict[str, Any]:
     """As JSON, between processes."""
-    lost = plan.lost and {name: getattr(plan.lost, name) for name in Lost.__dataclass_fields__}
+    lost = plan.lost and {
+        **{name: getattr(plan.lost, name) for name in Lost.__dataclass_fields__},
+        "first_at": time_text(plan.lost.first_at),
+    }
     members = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
     return {
         **members,
@@ -230,7 +237,7 @@ def plan_from(members: dict[str, Any]) -> Plan:
             **members,
             "archive_id": UUID(members["archive_id"]),
             "time": time_from(members["time"]),
-            "lost": lost and Lost(**lost),
+            "lost": lost and Lost(**{**lost, "first_at": time_from(lost["first_at"])}),
         }
     )
 

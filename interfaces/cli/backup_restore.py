@@ -50,7 +50,11 @@ def restore(
     to_position: ToPosition = None,
     to_time: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Up to what was recorded then: 2026-01-31T14:03:00Z."),
+        typer.Option(
+            metavar="TIME",
+            help="Up to what was recorded then, 2026-01-31T14:03:00Z: some moments later than the "
+            "time that an event shows.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would do.")] = False,
     yes: Yes = False,

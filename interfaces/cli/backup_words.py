@@ -92,6 +92,8 @@ def plan_fields(plan: Row) -> dict[str, object]:
     """What a restore does, field by field."""
     lost = plan["lost"]
     gone = lost and f"{number(lost['events'])} events after {lost['after']}, up to {lost['until']}"
+    if lost:
+        gone += f"\nfirst {lost['first_type']} at {lost['first']}, recorded {lost['first_at']}"
     return {
         "backup": plan["archive_id"],
         "back to": _place(plan["position"], plan["time"]),

@@ -195,6 +195,8 @@ def test_a_restore_is_planned_without_doing_anything(
     whole = shared_admin.post(path, json={"dry_run": True})
     part = shared_admin.post(path, json={"dry_run": True, "to_position": backup["position"] - 1})
     by_time = shared_admin.post(path, json={"dry_run": True, "to_time": backup["time"]})
+    first = part.json()["plan"]["lost"]
+    copied = shared_admin.post(path, json={"dry_run": True, "to_time": first["first_at"]})
 
     plan = whole.json()["plan"]
     assert (whole.status_code, whole.json()["job"]) == (200, None)
@@ -203,6 +205,7 @@ def test_a_restore_is_planned_without_doing_anything(
     assert plan["lost"]["events"] >= 3
     assert part.json()["plan"]["position"] < plan["position"]
     assert by_time.json()["plan"]["position"] == plan["position"]
+    assert copied.json()["plan"]["position"] >= int(first["first"].partition(":")[2])
     assert shared_admin.get("/v1/store").json()["epoch"] == store["epoch"]
 
 

@@ -44,6 +44,8 @@ def test_a_store_goes_back_to_an_event_and_on_from_there(client: httpx.Client) -
     plan = restored(client, archive, to_position=position_of(kept))
 
     assert (plan["position"], plan["lost"]["after"]) == (position_of(kept), kept["cursor"])
+    first = plan["lost"]["first"], plan["lost"]["first_type"]
+    assert first == (lost["cursor"], "task.submitted")
     assert [one["epoch"] for one in store_of(client)["former"]] == [1]
     assert client.get(f"/v1/tasks/{kept['task_id']}").status_code == 200
     assert client.get(f"/v1/tasks/{lost['task_id']}").status_code == 404

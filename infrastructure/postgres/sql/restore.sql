@@ -38,8 +38,11 @@ SELECT to_char(number, 'FM0000') || '_' || name FROM {schema}.schema_migrations 
 SELECT max(position) FROM {schema}.events WHERE position = ANY (%s)
 
 -- name: behind
--- How many events stand behind a position.
-SELECT count(*), min(position), max(position) FROM {schema}.events WHERE position > %s
+-- The events behind a position: how many they are, the last, and what the first is.
+SELECT behind.events, behind.last, first.position, first.topic, first.recorded_at
+FROM (SELECT count(*) AS events, min(position) AS first, max(position) AS last
+      FROM {schema}.events WHERE position > %s) AS behind
+JOIN {schema}.events AS first ON first.position = behind.first
 
 -- name: drilled
 -- The last drill after which all was equal, by the history of the archive whose newest one it is.

@@ -70,7 +70,6 @@ def plan_of(context: JobContext, source: Source, cut: Cut) -> Plan:
         behind = sql.SQL(SQL["behind"]).format(schema=schema)
         fork = fork_of(connection, source, cut)
         lost = connection.execute(behind, (fork,)).fetchone()
-        assert lost is not None
         formers = [one.epoch for one in formers_in(connection)]
         seconds = _seconds(connection, cut.size)
     files = [
@@ -129,8 +128,15 @@ def _seconds(connection: Connection[TupleRow], events: int) -> float:
     return max(seconds, SECONDS_MIN)
 
 
-def _lost(row: Any, fork: int, epoch: int) -> Lost | None:
-    events, _, last = row
-    if not events:
+def _lost(row: TupleRow | None, fork: int, epoch: int) -> Lost | None:
+    if row is None:
         return None
-    return Lost(events=events, after=str(Cursor(epoch, fork)), until=str(Cursor(epoch, last)))
+    events, last, first, topic, recorded_at = row
+    return Lost(
+        events=events,
+        after=str(Cursor(epoch, fork)),
+        first=str(Cursor(epoch, first)),
+        first_type=topic,
+        first_at=recorded_at,
+        until=str(Cursor(epoch, last)),
+    )

@@ -234,6 +234,10 @@ class Loss(TypedDict):
     events: int
     after: CursorOut
     """The first one that is lost comes after this."""
+    first: CursorOut
+    first_type: str
+    first_at: datetime
+    """When the first that is lost was recorded."""
     until: CursorOut
     """The last one that is lost."""
 
@@ -308,6 +312,9 @@ def plan_of(plan: Plan) -> PlanShown:
         lost = {
             "events": plan.lost.events,
             "after": plan.lost.after,
+            "first": plan.lost.first,
+            "first_type": plan.lost.first_type,
+            "first_at": plan.lost.first_at,
             "until": plan.lost.until,
         }
     return {

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,7 +17,14 @@ PLAN = {
     "events": 7,
     "from_epoch": 1,
     "to_epoch": 2,
-    "lost": {"events": 3, "after": "1:7", "until": "1:10"},
+    "lost": {
+        "events": 3,
+        "after": "1:7",
+        "first": "1:8",
+        "first_type": "task.submitted",
+        "first_at": "2026-11-23T12:00:00Z",
+        "until": "1:10",
+    },
     "bytes": 100,
     "estimate_seconds": 1.5,
     "into": "store_2",
@@ -66,6 +74,7 @@ def test_a_plan_changes_nothing_and_is_read() -> None:
     assert planned.job is None
     assert planned.plan.lost is not None
     assert (planned.plan.lost.events, planned.plan.lost.until) == (3, "1:10")
+    assert planned.plan.lost.first_at == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def test_waiting_asks_until_it_is_settled() -> None:

@@ -384,10 +384,14 @@ class BackupJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """The events that a restore takes away: those behind one cursor, up to another."""
+    """The events that a restore takes away: those behind one cursor, up to another. `first` is the
+    cursor of the first, recorded at `first_at`."""
 
     events: int
     after: str | None = None
+    first: str | None = None
+    first_type: str | None = None
+    first_at: datetime | None = None
     until: str | None = None
 
 
