@@ -145,7 +145,8 @@ def _serve(settings: "Settings") -> None:
 def _welcome(settings: "Settings", url: str) -> None:
     """A few lines for whoever started it; what programs need is in service.json."""
     password = settings.data_dir / "admin-password"
-    kept = f"in {password}" if password.exists() else "the one chosen at the first start"
+    chosen = "the one chosen at the first start; lost? Stop this: muster user reset-password admin"
+    kept = f"in {password}" if password.exists() else chosen
     print_line(f"Musterroll is ready at {url}")
     print_line()
     print_fields(

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from pydantic import SecretStr
 
@@ -37,8 +38,8 @@ def reset(
     return Said(code, out, err)
 
 
-def signs_in(service: Service, password: str) -> bool:
-    form = {"grant_type": "password", "username": "admin", "password": password}
+def signs_in(service: Service, password: str, *, username: str = "admin") -> bool:
+    form = {"grant_type": "password", "username": username, "password": password}
     return httpx.post(f"{service.url}/v1/oauth/token", data=form).status_code == 200
 
 
@@ -107,6 +108,31 @@ def test_beside_a_service_and_for_nobody_it_changes_nothing(
     assert "stop it first" in beside.err
     assert "Nobody signs in as 'nobody'" in nobody.err
     assert "at least 8 characters" in short.err
+    assert not (tmp_path / "admin-password").exists()
+
+
+def test_the_administrator_s_may_come_from_the_environment_and_others_are_shown_once(
+    database: Database,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Service(database, tmp_path, backup_seconds=0) as service, service.client() as client:
+        client.post("/v1/users", json={"username": "ann", "scopes": ["tasks:read"]}).raise_for_status()
+    (tmp_path / "empty").write_text("\n")
+    monkeypatch.setenv("MUSTERROLL_ADMIN_PASSWORD", CHOSEN)
+
+    empty = reset(capsys, tmp_path, database, "admin", "--password-file", str(tmp_path / "empty"))
+    admin = reset(capsys, tmp_path, database, "admin")
+    ann = reset(capsys, tmp_path, database, "ann", "--json")
+
+    made = orjson.loads(ann.out)["password"]
+    with Service(database, tmp_path, backup_seconds=0) as service:
+        assert signs_in(service, CHOSEN)
+        assert signs_in(service, made, username="ann")
+        assert not signs_in(service, CHOSEN, username="ann")
+    assert (empty.code, admin.code, ann.code) == (2, 0, 0)
+    assert CHOSEN not in admin.out + ann.out
     assert not (tmp_path / "admin-password").exists()
 
 
