@@ -118,7 +118,9 @@ def test_the_administrator_s_may_come_from_the_environment_and_others_are_shown_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with Service(database, tmp_path, backup_seconds=0) as service, service.client() as client:
-        client.post("/v1/users", json={"username": "ann", "scopes": ["tasks:read"]}).raise_for_status()
+        client.post(
+            "/v1/users", json={"username": "ann", "scopes": ["tasks:read"]}
+        ).raise_for_status()
     (tmp_path / "empty").write_text("\n")
     monkeypatch.setenv("MUSTERROLL_ADMIN_PASSWORD", CHOSEN)
 
