@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, cast
 from uuid import UUID
@@ -46,6 +46,33 @@ class Chunk:
 
     frames: bytes
     position: int
+
+
+@dataclass(slots=True)
+class Piece:
+    """What follows on a place, as far as it was asked for: of how many events it was made, and the
+    chunks that came of it, the last of which can still grow."""
+
+    position: int
+    events: int = 0
+    chunks: list[Chunk] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the next piece begins behind it."""
+        return self.events >= PIECE_EVENTS or len(self.chunks) >= CHUNKS_MAX
+
+    def add(self, chunks: Sequence[Chunk], events: int) -> None:
+        """Go on, with those that are made of so many further events."""
+        first, *others = chunks
+        # Others may be in the midst of the former list.
+        former = self.chunks
+        if former and len(former[-1].frames) + len(first.frames) <= CHUNK_BYTES_MAX:
+            first = Chunk(former[-1].frames + first.frames, first.position)
+            former = former[:-1]
+        self.chunks = [*former, first, *others]
+        self.position = self.chunks[-1].position
+        self.events += events
 
 
 class Member(Protocol):
@@ -105,7 +132,7 @@ class Hub:
             Shown.size, items_max=RECENT_MAX, bytes_max=RECENT_BYTES_MAX, after=position
         )
         self._cohorts: dict[tuple[Format, Interest], list[Cohort]] = defaultdict(list)
-        self._chunks: OrderedDict[tuple[Format, Interest, int], list[Chunk]] = OrderedDict()
+        self._pieces: OrderedDict[tuple[Format, Interest, int], Piece] = OrderedDict()
         self._labels: OrderedDict[UUID, dict[str, str]] = OrderedDict()
         self._labels_wanted: Counter[str] = Counter()
         self._written = 0
@@ -122,7 +149,6 @@ class Hub:
         self._remember(labels)
         # From here to the first cohort nothing waits: who joins now joins at the new position.
         self._recent.extend([one.record.position for one in shown], shown)
-        self._chunks.clear()
         former, self.position = self.position, page[-1][0].position
         aggregate_ids = {record.aggregate_id for record, _ in page}
         for cohort in [cohort for cohorts in self._cohorts.values() for cohort in cohorts]:
@@ -153,20 +179,22 @@ class Hub:
         None when it is not there. Those who stand at the same place are given the same.
         """
         key = form, interest, after
-        found = self._chunks.get(key)
-        if found is None:
-            recent = self._recent.after(after, PIECE_EVENTS)
+        piece = self._pieces.pop(key, None) or Piece(after)
+        if not piece.whole and (piece.position < self.position or not piece.chunks):
+            room = PIECE_EVENTS - piece.events
+            recent = self._recent.after(piece.position, room)
             if recent is None:
                 return None
             if interest.needs_labels and _some_unknown(recent, interest.tenant):
                 return None
-            up_to = recent[-1].record.position if len(recent) == PIECE_EVENTS else self.position
-            all_chunks = self.chunks_of(form, recent, interest.channel_for, up_to=up_to)
-            found = list(islice(all_chunks, CHUNKS_MAX))
-            if len(self._chunks) >= PIECES_MAX:
-                self._chunks.popitem(last=False)
-            self._chunks[key] = found
-        return found
+            up_to = recent[-1].record.position if len(recent) == room else self.position
+            more = self.chunks_of(form, recent, interest.channel_for, up_to=up_to)
+            piece.add(list(islice(more, CHUNKS_MAX)), len(recent))
+        # The ones that were asked for last are kept.
+        self._pieces[key] = piece
+        if len(self._pieces) > PIECES_MAX:
+            self._pieces.popitem(last=False)
+        return piece.chunks
 
     def chunks_of(
         self,
@@ -207,7 +235,7 @@ class Hub:
 
     def forget(self, subject_id: UUID) -> None:
         """Forget what was shown in clear of a subject: it was erased."""
-        self._chunks.clear()
+        self._pieces.clear()
         for shown in self._recent.after(self._recent.begins_after) or ():
             if shown.key is not None and shown.key.subject_id == subject_id:
                 shown.cloud_event = b""

@@ -14,7 +14,7 @@ from application.ids import uuid7
 from application.live import hub as hubs
 from application.live.channel import Channel
 from application.live.hub import Hub
-from application.live.interest import Subscription
+from application.live.interest import Interest, Shown, Subscription
 from application.live.ports import Ending
 from application.ports import Json, Page
 from domain.errors import DatabaseUnavailable
@@ -315,3 +315,63 @@ def test_labels_are_looked_up_once_and_then_known(database: Database, rng: rando
 
     assert asked == 1
     assert positions(heard) == [2, 3, 4, 5, 6, 7]
+
+
+FORM, INTEREST = Speaking(), Interest.of("default", TASKS)
+
+
+def followed(hub: Hub, after: int) -> list[int]:
+    """Where the events stand that who stands there is given, piece by piece."""
+    frames, place = b"", after
+    while place < hub.position:
+        chunks = hub.chunks(FORM, INTEREST, after=place)
+        assert chunks, "what was shown is in memory"
+        assert place < chunks[-1].position <= hub.position
+        place = chunks[-1].position
+        frames += b"".join(chunk.frames for chunk in chunks)
+    return [int(frame.split()[0]) for frame in frames.split(b";")[:-1]]
+
+
+@pytest.mark.parametrize("piece_events", [1, 7, 1_000])
+def test_those_who_stand_at_one_place_are_given_what_follows_however_often_it_grew(
+    database: Database, rng: random.Random, monkeypatch: pytest.MonkeyPatch, piece_events: int
+) -> None:
+    monkeypatch.setattr(hubs, "PIECE_EVENTS", piece_events)
+    monkeypatch.setattr(hubs, "PIECES_MAX", 3)
+
+    async def story() -> None:
+        hub = await a_hub(desk)
+        for _ in range(12):
+            await hub.show(await written(desk, rng.randrange(1, 4)))
+            for after in (0, rng.randrange(hub.position), 0):
+                assert followed(hub, after) == list(range(after + 1, hub.position + 1))
+
+    with opened(database.url) as desk:
+        desk.loop.run(story())
+
+
+def test_what_comes_while_thousands_return_is_looked_at_once_for_all_of_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each who returns is an event of the trail itself, which those behind have to pass."""
+    looked_at: list[int] = []
+    channel_for = Interest.channel_for
+
+    def counted(self: Interest, shown: Shown) -> Channel | None:
+        looked_at.append(shown.record.position)
+        return channel_for(self, shown)
+
+    monkeypatch.setattr(Interest, "channel_for", counted)
+    monkeypatch.setattr(hubs, "CHUNK_BYTES_MAX", 1_000)
+
+    async def story() -> None:
+        hub = await a_hub(desk)
+        for _ in range(5):
+            await hub.show(await written(desk, 2))
+            for _ in range(3):
+                followed(hub, 0)
+
+    with opened(database.url) as desk:
+        desk.loop.run(story())
+
+    assert looked_at == list(range(1, 11))
