@@ -40,6 +40,7 @@ from infrastructure.postgres.read_model_store import (
     TASK_BOARD,
     PostgresReadModelStore,
 )
+from interfaces import interpreter
 from interfaces.bootstrap import ControlPlaneProcess, Settings, build
 
 TENANT = "default"
@@ -87,9 +88,10 @@ def pgbench(folder: Path) -> list[str]:
 
 @asynccontextmanager
 async def a_process(urls: Urls, data_dir: Path) -> AsyncIterator[ControlPlaneProcess]:
-    """The service without HTTP, in this process."""
+    """The service without HTTP, in this process, which shares its time as `muster up` does."""
     process = made(urls, data_dir)
     await process.start()
+    interpreter.settle()
     try:
         yield process
     finally:
@@ -247,6 +249,7 @@ def replay(urls: Urls, names: list[str]) -> tuple[int, float]:
         threading.Thread(target=lambda one=one: reached.append(one.catch_up()))
         for one in projectors
     ]
+    interpreter.settle()
     began = time.perf_counter()
     for thread in threads:
         thread.start()
