@@ -61,7 +61,9 @@ class CatalogueMapper(Mapper[UUID]):
 
     def encode(self, event: AggregateEvent) -> bytes:
         """Its own fields and its time, as JSON. Raises TypeError."""
-        state = {name: value for name, value in vars(event).items() if name not in NOT_STATE}
+        state = vars(event).copy()
+        for name in NOT_STATE:
+            state.pop(name, None)
         version = getattr(type(event), "class_version", 1)
         if version > 1:
             state["class_version"] = version
