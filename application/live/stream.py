@@ -67,6 +67,7 @@ class Stream:
         self._unheard: Unheard | None = None
         self._told_at = 0.0
         self._closed = False
+        hub.enter(self)
 
     @property
     def position(self) -> int:
@@ -131,6 +132,7 @@ class Stream:
     def close(self) -> None:
         """Stop for good."""
         self._closed = True
+        self._hub.depart(self)
         self._leave()
         self._drop(set(self._subscriptions))
         if self._task is not None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from application.cloud_events import CloudEvents
+from application.commands import Command
 from application.commands.agents import ChangeAgent, DrainAgent, RegisterAgent, ResumeAgent
 from application.erasure.disclosure import CLOSED
 from application.ids import uuid7
@@ -341,17 +342,19 @@ def test_those_who_stand_at_one_place_are_given_what_follows_however_often_it_gr
 
     async def story() -> None:
         hub = await a_hub(desk)
+        somebody = Reader(hub, rng)
         for _ in range(12):
             await hub.show(await written(desk, rng.randrange(1, 4)))
             for after in (0, rng.randrange(hub.position), 0):
                 assert followed(hub, after) == list(range(after + 1, hub.position + 1))
+        somebody.stream.close()
 
     with opened(database.url) as desk:
         desk.loop.run(story())
 
 
 def test_what_comes_while_thousands_return_is_looked_at_once_for_all_of_them(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each who returns is an event of the trail itself, which those behind have to pass."""
     looked_at: list[int] = []
@@ -366,12 +369,72 @@ def test_what_comes_while_thousands_return_is_looked_at_once_for_all_of_them(
 
     async def story() -> None:
         hub = await a_hub(desk)
+        somebody = Reader(hub, rng)
         for _ in range(5):
             await hub.show(await written(desk, 2))
             for _ in range(3):
                 followed(hub, 0)
+        somebody.stream.close()
 
     with opened(database.url) as desk:
         desk.loop.run(story())
 
     assert looked_at == list(range(1, 11))
+
+
+def test_the_newest_events_are_kept_for_those_who_left_just_now_and_not_for_nobody(
+    database: Database, rng: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        hub = await a_hub(desk)
+        await hub.show(await written(desk, 3))
+        assert hub.chunks(FORM, INTEREST, after=0) is None, "nobody has ever come"
+
+        reader = Reader(hub, rng)
+        await hub.show(await written(desk, 3))
+        reader.stream.close()
+        await hub.show(await written(desk, 3))
+        assert followed(hub, 3) == [4, 5, 6, 7, 8, 9], "whoever left may come back"
+
+        monkeypatch.setattr(hubs, "DESERTED_SECONDS", 0.0)
+        await hub.show(await written(desk, 3))
+        assert hub.position == 12
+        assert hub.chunks(FORM, INTEREST, after=9) is None, "nobody came back"
+
+    with opened(database.url) as desk:
+        desk.loop.run(story())
+
+
+def test_labels_that_changed_while_nobody_was_there_are_not_taken_for_the_present_ones(
+    database: Database, rng: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an agent of a team; when everybody goes, and it changes teams, and somebody comes; then
+    what it does from then on is of its new team."""
+    monkeypatch.setattr(hubs, "DESERTED_SECONDS", 0.0)
+    agent_id = uuid7()
+
+    async def happens(hub: Hub, command: Command) -> None:
+        head = hub.position
+        await asyncio.to_thread(desk.execute, command)
+        await hub.show(desk.feed.read(after=head, limit=10))
+
+    async def seen(hub: Hub, team: str, *commands: Command) -> list[int]:
+        reader = Reader(hub, rng)
+        wish = Subscription(Channel("agents"), labels=frozenset({("team", team)}))
+        reader.subscribe([wish], hub.position)
+        for command in commands:
+            await happens(hub, command)
+        await settled(hub, [reader], hub.position)
+        reader.stream.close()
+        return positions(reader.heard)
+
+    async def story() -> None:
+        hub = await a_hub(desk)
+        drain = DrainAgent(origin=by(), agent_id=agent_id)
+        resume = ResumeAgent(origin=by(), agent_id=agent_id)
+        assert await seen(hub, "red", registered(agent_id, team="red"), drain) == [1, 2]
+        await happens(hub, ChangeAgent(origin=by(), agent_id=agent_id, labels={"team": "blue"}))
+        assert await seen(hub, "blue", resume, drain) == [4, 5]
+
+    with opened(database.url) as desk:
+        desk.loop.run(story())
