@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import UniqueViolation
 from psycopg.rows import TupleRow
 
 from application.seals.head import Head
@@ -190,12 +191,13 @@ class Crime:
             (at,),
         ).fetchone()
         assert found is not None
-        value = self.changed(found[0], kind)
-        self.connection.execute(
-            sql.SQL("UPDATE musterroll.{table} SET {column} = %s WHERE {key} = %s").format(**where),
-            (value, at),
-        )
-        return f"{table}.{column} of {at}: {found[0]!r} became {value!r}"[:300]
+        update = sql.SQL("UPDATE musterroll.{table} SET {column} = %s WHERE {key} = %s")
+        while True:
+            value = self.changed(found[0], kind)
+            # What is part of a key can become one that is there: then it becomes another.
+            with suppress(UniqueViolation), self.connection.transaction():
+                self.connection.execute(update.format(**where), (value, at))
+                return f"{table}.{column} of {at}: {found[0]!r} became {value!r}"[:300]
 
     def changed(self, value: Any, kind: str) -> Any:
         rng = self.rng

@@ -65,6 +65,17 @@ def test_each_kind_of_mutation_is_found(crime: Crime, kind: Kind) -> None:
             assert found(crime, mutation) is None, mutation.what
 
 
+def test_a_change_that_a_key_of_its_table_forbids_becomes_another(crime: Crime) -> None:
+    def edit_a_height(crime: Crime) -> Mutation:
+        node = crime.rng.choice(crime.rows("seal_nodes", "hash"))
+        what = crime.flip("seal_nodes", "hash", node, "height", "smallint")
+        return Mutation(what=what, position=None)
+
+    for _ in range(40):  # one in fourteen of which is forbidden
+        with crime.committed_by(edit_a_height) as mutation:
+            assert found(crime, mutation) is None, mutation.what
+
+
 @pytest.mark.parametrize("which", ["first", "last"])
 def test_the_first_and_the_last_event_are_guarded_as_well(crime: Crime, which: str) -> None:
     position = crime.positions()[0 if which == "first" else -1]
